@@ -1,0 +1,2 @@
+//! The `mastra-router` command.
+fn main() {}

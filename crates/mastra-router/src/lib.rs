@@ -1,0 +1,1 @@
+//! Local edge router.
