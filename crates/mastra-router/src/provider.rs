@@ -1,0 +1,54 @@
+//! The interface that programs register routes through.
+
+use async_trait::async_trait;
+use tokio::sync::broadcast;
+
+use crate::error::Result;
+use crate::event::RouterEvent;
+use crate::route::{RouteConfig, RouteHealthStatus, RouteInfo, RouteUpdate};
+
+/// Registers, moves and removes routes. Implemented by the router in this process and by the client of one in another.
+///
+/// Every method leaves things as they were when it fails. Dropping a future half-way is safe: the change either took
+/// place or did not, and [`get_route`](Self::get_route) tells.
+#[async_trait]
+pub trait EdgeRouterProvider: Send + Sync {
+    /// Kind of the provider: `local`.
+    fn kind(&self) -> &'static str;
+
+    /// Registers a route and returns once its URL is served. The first health check is part of the call, so it may take
+    /// as long as a check's timeout; a failed check leaves the route `pending`.
+    async fn register_route(&self, config: RouteConfig) -> Result<RouteInfo>;
+
+    /// Changes a route. Requests in flight finish on the old target.
+    async fn update_route(&self, route_id: &str, update: RouteUpdate) -> Result<RouteInfo>;
+
+    /// Removes a route, named by its id or, where no route has that id, its deployment's. Removing what is not there is
+    /// no error.
+    async fn remove_route(&self, route_id: &str) -> Result<()>;
+
+    /// The route of a deployment.
+    async fn get_route(&self, deployment_id: &str) -> Result<Option<RouteInfo>>;
+
+    /// The routes of a project, in the order of registration.
+    async fn list_routes(&self, project_id: &str) -> Result<Vec<RouteInfo>>;
+
+    /// Checks a route's target now. A route that does not exist is reported as unhealthy, as the seed has it.
+    async fn check_route_health(&self, route_id: &str) -> Result<RouteHealthStatus>;
+}
+
+/// What the command needs beyond the provider's six methods.
+#[async_trait]
+pub trait RouterControl: EdgeRouterProvider {
+    /// All routes, in the order of registration.
+    async fn all_routes(&self) -> Result<Vec<RouteInfo>>;
+
+    /// Leases a free port of the range to the router.
+    async fn allocate_port(&self) -> Result<u16>;
+
+    /// Gives a leased port back; false where it was not leased.
+    async fn release_port(&self, port: u16) -> Result<bool>;
+
+    /// What happens from now on.
+    fn subscribe(&self) -> broadcast::Receiver<RouterEvent>;
+}

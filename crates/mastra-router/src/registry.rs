@@ -1,0 +1,188 @@
+//! The only writer of the route table.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use tokio::sync::watch;
+
+use crate::error::{Result, RouterError};
+use crate::route::{Route, RouteId, RouteSpec};
+use crate::table::RouteTable;
+
+/// Makes new tables and publishes them. Readers hold a [`watch::Receiver`]; they are woken by, and read, the same cell.
+#[derive(Debug)]
+pub struct RouteRegistry {
+    table: watch::Sender<Arc<RouteTable>>,
+    /// Held while a table is made from the one before it, never over an await.
+    writing: Mutex<()>,
+    next_sequence: AtomicU64,
+    /// Two routes may have one name where nothing is routed by it.
+    unique_names: bool,
+}
+
+impl std::fmt::Debug for RouteTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.iter().map(|r| &r.id)).finish()
+    }
+}
+
+impl RouteRegistry {
+    /// An empty registry. `unique_names` refuses a second route with the same name and path prefix.
+    pub fn new(unique_names: bool) -> Self {
+        let table = watch::Sender::new(Arc::default());
+        Self { table, writing: Mutex::new(()), next_sequence: AtomicU64::new(0), unique_names }
+    }
+
+    /// The table as it is now.
+    pub fn table(&self) -> Arc<RouteTable> {
+        self.table.borrow().clone()
+    }
+
+    /// A reader of the table, now and after every change.
+    pub fn reader(&self) -> watch::Receiver<Arc<RouteTable>> {
+        self.table.subscribe()
+    }
+
+    /// Adds a route.
+    ///
+    /// # Errors
+    /// [`RouterError::RouteExists`] for a deployment that has one, [`RouterError::RouteConflict`] for a name that is taken.
+    pub fn add(&self, spec: RouteSpec) -> Result<Arc<Route>> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = self.table();
+        if table.by_deployment(&spec.deployment_id).is_some() {
+            return Err(RouterError::RouteExists { deployment_id: spec.deployment_id.to_string() });
+        }
+        let id = loop {
+            let id = random_id();
+            if table.get(id.as_str()).is_none() {
+                break id;
+            }
+        };
+        let sequence = self.next_sequence.fetch_add(1, Ordering::Relaxed);
+        let route = Arc::new(Route { id, spec, target_revision: 0, sequence, created_at: SystemTime::now() });
+        self.check_conflict(&table, &route)?;
+        self.table.send_replace(Arc::new(table.with(route.clone())));
+        Ok(route)
+    }
+
+    /// Replaces a route by what `change` makes of it. The change is applied to the route as it is at that moment, so two
+    /// updates at once are both kept.
+    ///
+    /// # Errors
+    /// [`RouterError::RouteNotFound`], what `change` returns, or as [`RouteRegistry::add`].
+    pub fn update(&self, id: &str, change: impl FnOnce(&RouteSpec) -> Result<RouteSpec>) -> Result<Arc<Route>> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = self.table();
+        let old = table.get(id).ok_or_else(|| RouterError::RouteNotFound { id: id.to_owned() })?;
+        let spec = change(&old.spec)?;
+        if let Some(other) = table.by_deployment(&spec.deployment_id)
+            && other.id != old.id
+        {
+            return Err(RouterError::RouteExists { deployment_id: spec.deployment_id.to_string() });
+        }
+        let moved = u64::from(spec.target != old.spec.target || spec.health_path != old.spec.health_path);
+        let route = Arc::new(Route { spec, target_revision: old.target_revision + moved, ..Route::clone(old) });
+        self.check_conflict(&table, &route)?;
+        self.table.send_replace(Arc::new(table.with(route.clone())));
+        Ok(route)
+    }
+
+    /// Removes a route by its id or, where no route has that id, its deployment's.
+    pub fn remove(&self, id: &str) -> Option<Arc<Route>> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = self.table();
+        let route = table.get(id).or_else(|| table.by_deployment(id))?.clone();
+        self.table.send_replace(Arc::new(table.without(&route.id)));
+        Some(route)
+    }
+
+    /// Removes all routes.
+    pub fn clear(&self) {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.table.send_replace(Arc::default());
+    }
+
+    fn check_conflict(&self, table: &RouteTable, route: &Route) -> Result<()> {
+        let Some(other) = table.conflict(route).filter(|_| self.unique_names) else { return Ok(()) };
+        let prefix = other.spec.path_prefix.as_ref().map_or("", |p| p.as_str());
+        Err(RouterError::RouteConflict {
+            url_part: format!("{}{prefix}", other.spec.name),
+            holder: other.spec.deployment_id.to_string(),
+            target: other.spec.target.to_string(),
+        })
+    }
+}
+
+/// `route_` and eight hexadecimal digits, as the seed has it. Ids name routes and protect nothing, so the randomness of
+/// the standard library's hasher is enough.
+fn random_id() -> RouteId {
+    use std::hash::{BuildHasher, RandomState};
+    let bits = RandomState::new().hash_one(SystemTime::now());
+    RouteId::from(format!("route_{:08x}", bits as u32).as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::{RouteConfig, RouteUpdate};
+
+    fn spec(deployment: &str, name: &str) -> RouteSpec {
+        RouteSpec::parse(&RouteConfig::new(deployment, "p", name, "localhost", 1)).unwrap()
+    }
+
+    #[test]
+    fn a_deployment_has_one_route_and_a_name_one_owner() {
+        let registry = RouteRegistry::new(true);
+        let first = registry.add(spec("d1", "app")).unwrap();
+        assert_eq!(registry.add(spec("d1", "b")).unwrap_err().to_string(), "Route already exists for deployment d1");
+        assert!(matches!(registry.add(spec("d2", "app")), Err(RouterError::RouteConflict { .. })));
+        let second = registry.add(spec("d2", "b")).unwrap();
+        let to_app = |s: &RouteSpec| s.updated(&RouteUpdate { subdomain: Some("app".into()), ..Default::default() });
+        assert!(matches!(registry.update(second.id.as_str(), to_app), Err(RouterError::RouteConflict { .. })));
+        assert_eq!(registry.table().len(), 2, "a refused change leaves the table as it was");
+        assert_eq!(registry.remove("d1").unwrap().id, first.id, "a deployment id is taken where no route has that id");
+        assert!(registry.remove("d1").is_none());
+        assert!(registry.update(second.id.as_str(), to_app).is_ok());
+    }
+
+    #[test]
+    fn names_repeat_where_nothing_is_routed_by_them() {
+        let registry = RouteRegistry::new(false);
+        registry.add(spec("d1", "app")).unwrap();
+        registry.add(spec("d2", "app")).unwrap();
+        assert_eq!(registry.table().by_name("app").len(), 2);
+    }
+
+    #[test]
+    fn an_update_keeps_identity_and_counts_moves() {
+        let registry = RouteRegistry::new(true);
+        let route = registry.add(spec("d1", "app")).unwrap();
+        let id = route.id.as_str();
+        let moved =
+            registry.update(id, |s| s.updated(&RouteUpdate { target_port: Some(2), ..Default::default() })).unwrap();
+        assert_eq!((moved.id.as_str(), moved.target_revision, moved.sequence), (id, 1, route.sequence));
+        let renamed = registry
+            .update(id, |s| s.updated(&RouteUpdate { subdomain: Some("b".into()), ..Default::default() }))
+            .unwrap();
+        assert_eq!(renamed.target_revision, 1, "a rename says nothing about the target");
+        assert!(registry.table().by_name("app").is_empty());
+    }
+
+    #[test]
+    fn updates_from_many_threads_are_all_kept() {
+        let registry = RouteRegistry::new(true);
+        std::thread::scope(|scope| {
+            for thread in 0..8 {
+                let registry = &registry;
+                scope.spawn(move || {
+                    for i in 0..50 {
+                        registry.add(spec(&format!("d{thread}-{i}"), &format!("n{thread}-{i}"))).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(registry.table().len(), 400);
+    }
+}
