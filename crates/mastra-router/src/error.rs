@@ -71,6 +71,14 @@ pub enum RouterError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The new target of an update that waits for its health did not pass a check; the old one keeps serving.
+    #[error("{target} is not healthy: {reason}")]
+    TargetUnhealthy {
+        /// The new target.
+        target: String,
+        /// What the last check found.
+        reason: String,
+    },
     /// Another process listens where the proxy should.
     #[error("{address} is in use by {}", holder.as_deref().unwrap_or("another process"))]
     PortInUse {
@@ -114,6 +122,12 @@ pub enum RouterError {
         home: PathBuf,
         /// Process id of the other router, where it could be read.
         pid: Option<u32>,
+    },
+    /// A thread of the proxy could not be started.
+    #[error("cannot start a thread: {source}")]
+    Thread {
+        /// What the system said.
+        source: io::Error,
     },
     /// `start_proxy` with a strategy that has no proxy.
     #[error("Proxy can only be started when strategy is \"reverse-proxy\"")]
@@ -182,11 +196,13 @@ impl RouterError {
             Self::InvalidTarget { .. } => "INVALID_TARGET",
             Self::InvalidField { .. } => "INVALID_FIELD",
             Self::InvalidConfig { .. } => "INVALID_CONFIG",
+            Self::TargetUnhealthy { .. } => "TARGET_UNHEALTHY",
             Self::PortInUse { .. } => "PORT_IN_USE",
             Self::Listen { .. } => "LISTEN_FAILED",
             Self::NoPortAvailable { .. } => "NO_PORT_AVAILABLE",
             Self::File { .. } => "FILE_ERROR",
             Self::HomeInUse { .. } => "HOME_IN_USE",
+            Self::Thread { .. } => "THREAD_FAILED",
             Self::NoProxyInStrategy => "NO_PROXY_IN_STRATEGY",
             Self::ProxyRunning => "PROXY_RUNNING",
             Self::Closed => "ROUTER_CLOSED",

@@ -51,20 +51,24 @@ impl RouteRegistry {
     pub fn add(&self, spec: RouteSpec) -> Result<Arc<Route>> {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let table = self.table();
-        if table.by_deployment(&spec.deployment_id).is_some() {
-            return Err(RouterError::RouteExists { deployment_id: spec.deployment_id.to_string() });
-        }
-        let id = loop {
-            let id = random_id();
-            if table.get(id.as_str()).is_none() {
-                break id;
-            }
-        };
-        let sequence = self.next_sequence.fetch_add(1, Ordering::Relaxed);
-        let route = Arc::new(Route { id, spec, target_revision: 0, sequence, created_at: SystemTime::now() });
-        self.check_conflict(&table, &route)?;
+        let route = self.make(&table, spec)?;
         self.table.send_replace(Arc::new(table.with(route.clone())));
         Ok(route)
+    }
+
+    /// Adds many routes, all of them or none, as one change.
+    ///
+    /// # Errors
+    /// As [`RouteRegistry::add`], for the first that cannot be added.
+    pub fn add_all(&self, specs: Vec<RouteSpec>) -> Result<()> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = RouteTable::clone(&self.table());
+        for spec in specs {
+            let route = self.make(&table, spec)?;
+            table = table.with(route);
+        }
+        self.table.send_replace(Arc::new(table));
+        Ok(())
     }
 
     /// Replaces a route by what `change` makes of it. The change is applied to the route as it is at that moment, so two
@@ -102,6 +106,23 @@ impl RouteRegistry {
     pub fn clear(&self) {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         self.table.send_replace(Arc::default());
+    }
+
+    /// Makes a route that `table` has room for.
+    fn make(&self, table: &RouteTable, spec: RouteSpec) -> Result<Arc<Route>> {
+        if table.by_deployment(&spec.deployment_id).is_some() {
+            return Err(RouterError::RouteExists { deployment_id: spec.deployment_id.to_string() });
+        }
+        let id = loop {
+            let id = random_id();
+            if table.get(id.as_str()).is_none() {
+                break id;
+            }
+        };
+        let sequence = self.next_sequence.fetch_add(1, Ordering::Relaxed);
+        let route = Arc::new(Route { id, spec, target_revision: 0, sequence, created_at: SystemTime::now() });
+        self.check_conflict(table, &route)?;
+        Ok(route)
     }
 
     fn check_conflict(&self, table: &RouteTable, route: &Route) -> Result<()> {

@@ -1,0 +1,9 @@
+//! Ports for the servers of one machine, each given out once among all processes of a user.
+
+mod blocked;
+mod directory;
+mod lease;
+mod manager;
+mod probe;
+
+pub use manager::PortManager;

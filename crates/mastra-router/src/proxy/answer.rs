@@ -1,0 +1,467 @@
+//! What the proxy answers by itself: why a request got nowhere, and the list of routes.
+
+use std::fmt::Write as _;
+
+use crate::name::BaseDomain;
+use crate::route::Route;
+use crate::table::RouteTable;
+
+/// Why the proxy answers in an upstream's place. One `match` makes a response of it.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The request can be read in more than one way, or breaks a limit.
+    BadRequest { status: u16, reason: &'static str },
+    /// The path may mean another one to the upstream.
+    AmbiguousPath,
+    /// No route has this host.
+    UnknownHost { host: String, ours: bool },
+    /// No route begins with this path.
+    UnknownPath { host: String, path: String },
+    /// The request has passed too many routers.
+    Loop { name: String, target: String },
+    /// Nothing listens, and a browser is waiting: the page comes back by itself.
+    Starting { name: String, target: String },
+    /// Nothing listened for as long as a restart may take.
+    Refused { name: String, target: String, waited_secs: u64 },
+    /// The connection could not be made.
+    Unreachable { name: String, target: String, error: String },
+    /// The connection was not made in time.
+    TimedOut { name: String, target: String },
+    /// The upstream closed before it answered.
+    NoAnswer { name: String, target: String },
+    /// What the upstream answered is not HTTP, or can be read in more than one way.
+    BadAnswer { name: String, target: String, reason: &'static str },
+    /// No descriptors are left.
+    Overloaded,
+}
+
+/// The form of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Html,
+    Json,
+    Text,
+}
+
+impl Form {
+    /// What a client that sent this `Accept` can read best.
+    pub(crate) fn accepted(accept: Option<&[u8]>) -> Self {
+        let accept = accept.unwrap_or_default();
+        let has = |needle: &[u8]| memchr::memmem::find(accept, needle).is_some();
+        if has(b"text/html") {
+            Self::Html
+        } else if has(b"application/json") || has(b"application/problem+json") {
+            Self::Json
+        } else {
+            Self::Text
+        }
+    }
+
+    fn content_type(self, problem: bool) -> &'static str {
+        match self {
+            Self::Html => "text/html; charset=utf-8",
+            Self::Json if problem => "application/problem+json",
+            Self::Json => "application/json",
+            Self::Text => "text/plain; charset=utf-8",
+        }
+    }
+}
+
+/// A response of the proxy's own.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) reason: &'static str,
+    pub(crate) content_type: &'static str,
+    /// Whole field lines beyond those that every answer has.
+    pub(crate) fields: String,
+    pub(crate) body: String,
+}
+
+struct Said {
+    status: u16,
+    code: &'static str,
+    title: String,
+    detail: String,
+    hint: &'static str,
+}
+
+impl Failure {
+    fn said(&self) -> Said {
+        let say =
+            |status, code, title: &str, detail: String, hint| Said { status, code, title: title.into(), detail, hint };
+        match self {
+            Self::BadRequest { status: 405, reason } => {
+                say(405, "BAD_REQUEST", "Method not allowed", format!("The request was refused ({reason})."), "")
+            }
+            Self::BadRequest { status, reason } => say(
+                *status,
+                "BAD_REQUEST",
+                reason_phrase(*status),
+                format!("The request was refused ({reason}): two servers could read it differently, or it breaks a limit."),
+                "",
+            ),
+            Self::AmbiguousPath => say(
+                400,
+                "AMBIGUOUS_PATH",
+                "Ambiguous path",
+                "The path has dot segments and is routed by its prefix, so it could mean another route to the application.".into(),
+                "send the path without . and .. segments",
+            ),
+            Self::UnknownHost { host, .. } => say(
+                404,
+                "ROUTE_NOT_FOUND",
+                "No such route",
+                format!("No route answers at {host}."),
+                "mastra-router add NAME PORT, or mastra-router list",
+            ),
+            Self::UnknownPath { host, path } => say(
+                404,
+                "ROUTE_NOT_FOUND",
+                "No such route",
+                format!("No route answers at {host}{path}."),
+                "mastra-router add NAME PORT, or mastra-router list",
+            ),
+            Self::Loop { name, target } => say(
+                508,
+                "LOOP_DETECTED",
+                "Requests go in a circle",
+                format!("The application behind {name} ({target}) sends its requests back to the router."),
+                "let its own proxy change the Host header (Vite, webpack: changeOrigin: true) or point it at the port of the server it means",
+            ),
+            Self::Starting { name, target } => say(
+                503,
+                "TARGET_STARTING",
+                "Waiting for the application",
+                format!("{name} is registered, and nothing listens on {target} yet. This page tries again by itself."),
+                "start the application, or see what it says where it was started",
+            ),
+            Self::Refused { name, target, waited_secs } => say(
+                502,
+                "TARGET_REFUSED",
+                "The application is not running",
+                format!("Nothing listened on {target}, where {name} leads, for {waited_secs} seconds."),
+                "start the application, or move the route: mastra-router update NAME --target PORT",
+            ),
+            Self::Unreachable { name, target, error } => say(
+                502,
+                "TARGET_UNREACHABLE",
+                "The application cannot be reached",
+                format!("Connecting to {target}, where {name} leads, failed: {error}."),
+                "check the route's target: mastra-router health NAME",
+            ),
+            Self::TimedOut { name, target } => say(
+                504,
+                "TARGET_TIMEOUT",
+                "The application does not answer",
+                format!("{target}, where {name} leads, did not accept a connection in time."),
+                "check the route's target: mastra-router health NAME",
+            ),
+            Self::NoAnswer { name, target } => say(
+                502,
+                "TARGET_CLOSED",
+                "The application closed the connection",
+                format!("{target}, where {name} leads, closed the connection before it answered."),
+                "see what the application says where it was started",
+            ),
+            Self::BadAnswer { name, target, reason } => say(
+                502,
+                "BAD_ANSWER",
+                "The application's answer cannot be understood",
+                format!("{target}, where {name} leads, answered with something that is no valid HTTP/1.1 ({reason})."),
+                "check that the port is that of an HTTP server",
+            ),
+            Self::Overloaded => say(
+                503,
+                "OVERLOADED",
+                "Too many connections",
+                "The router has no file descriptors left.".into(),
+                "raise the limit of open files: ulimit -n",
+            ),
+        }
+    }
+
+    /// Makes the response. `table` names other routes, and only where the host that was asked lies under our own domain:
+    /// a page of somewhere else, whose name was pointed at this machine, learns nothing.
+    pub(crate) fn answer(&self, form: Form, table: &RouteTable, base: &BaseDomain, port: u16) -> Answer {
+        let said = self.said();
+        let routes = match self {
+            Self::UnknownHost { ours: true, .. } | Self::UnknownPath { .. } => Some(Routes { table, base, port }),
+            _ => None,
+        };
+        let nearest = match (self, &routes) {
+            (Self::UnknownHost { host, .. }, Some(routes)) => routes.nearest(base.name_in(host).unwrap_or(host)),
+            (Self::UnknownPath { path, .. }, Some(routes)) => routes.nearest(path.split('/').nth(1).unwrap_or("")),
+            _ => None,
+        };
+        let mut fields = format!("X-Mastra-Router-Error: {}\r\n", said.code);
+        match self {
+            Self::Starting { .. } => fields.push_str("Retry-After: 1\r\nRefresh: 1\r\n"),
+            Self::Overloaded => fields.push_str("Retry-After: 1\r\n"),
+            Self::BadRequest { status: 405, .. } => {
+                fields.push_str("Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n");
+            }
+            _ => {}
+        }
+        let body = match form {
+            Form::Html => page(&said.title, &failure_html(&said, nearest.as_deref(), routes.as_ref())),
+            Form::Json => failure_json(&said, nearest.as_deref()),
+            Form::Text => failure_text(&said, nearest.as_deref(), routes.as_ref()),
+        };
+        let reason = reason_phrase(said.status);
+        Answer { status: said.status, reason, content_type: form.content_type(true), fields, body }
+    }
+}
+
+/// The list of routes, at the root of the bare base domain.
+pub(crate) fn index(form: Form, table: &RouteTable, base: &BaseDomain, port: u16) -> Answer {
+    let routes = Routes { table, base, port };
+    let body = match form {
+        Form::Html if table.is_empty() => page(
+            "Routes",
+            "<h1>No routes yet</h1><p>Give a server a name: <code>mastra-router add shop 5173</code></p>",
+        ),
+        Form::Html => page("Routes", &format!("<h1>Routes</h1>{}", routes.html())),
+        Form::Json => {
+            let urls: Vec<String> = routes.shown().map(|r| json_string(&routes.url(r))).collect();
+            format!("{{\"routes\":[{}],\"total\":{}}}\n", urls.join(","), table.len())
+        }
+        Form::Text if table.is_empty() => "No routes yet: mastra-router add shop 5173\n".to_owned(),
+        Form::Text => routes.text(),
+    };
+    Answer { status: 200, reason: "OK", content_type: form.content_type(false), fields: String::new(), body }
+}
+
+struct Routes<'t> {
+    table: &'t RouteTable,
+    base: &'t BaseDomain,
+    port: u16,
+}
+
+impl Routes<'_> {
+    /// Enough to find one's own; a page stays under 20 KB.
+    const SHOWN: usize = 50;
+
+    fn shown(&self) -> impl Iterator<Item = &Route> {
+        self.table.iter().take(Self::SHOWN).map(|route| &**route)
+    }
+
+    fn url(&self, route: &Route) -> String {
+        let prefix = route.spec.path_prefix.as_ref().map_or("/", |p| p.as_str());
+        let port = if self.port == 80 { String::new() } else { format!(":{}", self.port) };
+        format!("http://{}.{}{port}{prefix}", route.spec.name, self.base)
+    }
+
+    fn html(&self) -> String {
+        let mut list = String::from("<ul>");
+        for route in self.shown() {
+            let url = escaped(&self.url(route));
+            let _ = write!(
+                list,
+                "<li><a href=\"{url}\">{url}</a> <span>{}</span></li>",
+                escaped(&route.spec.target.to_string())
+            );
+        }
+        list.push_str("</ul>");
+        let more = self.table.len().saturating_sub(Self::SHOWN);
+        if more > 0 {
+            let _ = write!(list, "<p>and {more} more: <code>mastra-router list</code></p>");
+        }
+        list
+    }
+
+    fn text(&self) -> String {
+        let mut list = String::new();
+        for route in self.shown() {
+            let _ = writeln!(list, "{} -> {}", self.url(route), route.spec.target);
+        }
+        let more = self.table.len().saturating_sub(Self::SHOWN);
+        if more > 0 {
+            let _ = writeln!(list, "and {more} more: mastra-router list");
+        }
+        list
+    }
+
+    /// The URL of the route whose name is nearest to `name`, if one is near.
+    fn nearest(&self, name: &str) -> Option<String> {
+        // Comparing is quadratic in the names' lengths: it is for tables a person could have typed.
+        if name.is_empty() || name.len() > 63 || self.table.len() > 1000 {
+            return None;
+        }
+        let name = name.to_ascii_lowercase();
+        let most = 1 + name.len() / 4;
+        self.table
+            .iter()
+            .map(|route| (distance(&name, route.spec.name.as_str()), route))
+            .filter(|(distance, _)| *distance <= most)
+            .min_by_key(|(distance, _)| *distance)
+            .map(|(_, route)| self.url(route))
+    }
+}
+
+/// Levenshtein distance.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (slot, y) in row.iter_mut().skip(1).zip(b.bytes()) {
+            let here = (diagonal + usize::from(x != y)).min(left + 1).min(*slot + 1);
+            diagonal = std::mem::replace(slot, here);
+            left = here;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+fn failure_html(said: &Said, nearest: Option<&str>, routes: Option<&Routes<'_>>) -> String {
+    let mut body = format!("<h1>{}</h1><p>{}</p>", escaped(&said.title), escaped(&said.detail));
+    if let Some(url) = nearest {
+        let url = escaped(url);
+        let _ = write!(body, "<p>Did you mean <a href=\"{url}\">{url}</a>?</p>");
+    }
+    if !said.hint.is_empty() {
+        let _ = write!(body, "<p>What to do: <code>{}</code></p>", escaped(said.hint));
+    }
+    if let Some(routes) = routes.filter(|r| !r.table.is_empty()) {
+        let _ = write!(body, "<h2>Routes</h2>{}", routes.html());
+    }
+    let _ = write!(body, "<p><small>{} · {} · mastra-router</small></p>", said.status, said.code);
+    body
+}
+
+fn failure_json(said: &Said, nearest: Option<&str>) -> String {
+    let mut body = format!(
+        "{{\"type\":\"about:blank\",\"title\":{},\"status\":{},\"detail\":{},\"code\":{}",
+        json_string(&said.title),
+        said.status,
+        json_string(&said.detail),
+        json_string(said.code)
+    );
+    if !said.hint.is_empty() {
+        let _ = write!(body, ",\"hint\":{}", json_string(said.hint));
+    }
+    if let Some(url) = nearest {
+        let _ = write!(body, ",\"nearest\":{}", json_string(url));
+    }
+    body.push_str("}\n");
+    body
+}
+
+fn failure_text(said: &Said, nearest: Option<&str>, routes: Option<&Routes<'_>>) -> String {
+    let mut body = format!("{} {}: {}\n", said.status, said.code, said.detail);
+    if let Some(url) = nearest {
+        let _ = writeln!(body, "did you mean {url} ?");
+    }
+    if !said.hint.is_empty() {
+        let _ = writeln!(body, "hint: {}", said.hint);
+    }
+    if let Some(routes) = routes.filter(|r| !r.table.is_empty()) {
+        let _ = write!(body, "\nroutes:\n{}", routes.text());
+    }
+    body
+}
+
+fn page(title: &str, body: &str) -> String {
+    format!(
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
+         <title>{} · mastra-router</title><style>:root{{color-scheme:light dark}}body{{font:16px/1.5 system-ui,sans-serif;\
+         max-width:44rem;margin:4rem auto;padding:0 1rem}}h1{{font-size:1.5rem}}h2{{font-size:1.1rem}}ul{{padding:0;list-style:none}}\
+         li{{padding:.25rem 0}}code{{background:#8882;padding:.1em .35em;border-radius:4px}}span,small{{opacity:.65}}</style>\
+         <main>{body}</main></html>\n",
+        escaped(title)
+    )
+}
+
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+fn json_string(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            c if c.is_control() => {
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+fn reason_phrase(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        417 => "Expectation Failed",
+        431 => "Request Header Fields Too Large",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        508 => "Loop Detected",
+        _ => "Error",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms() {
+        for (accept, form) in [
+            (None, Form::Text),
+            (Some("*/*"), Form::Text),
+            (Some("text/html,application/xhtml+xml,*/*;q=0.8"), Form::Html),
+            (Some("application/json"), Form::Json),
+            (Some("application/problem+json"), Form::Json),
+        ] {
+            assert_eq!(Form::accepted(accept.map(str::as_bytes)), form, "{accept:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_of_a_request_is_markup() {
+        let host = "<script>\"'&\u{1b}".to_owned();
+        let failure = Failure::UnknownHost { host, ours: false };
+        let base = BaseDomain::parse("localhost").unwrap();
+        let html = failure.answer(Form::Html, &RouteTable::default(), &base, 3000).body;
+        assert!(!html.contains("<script"), "{html}");
+        let json = failure.answer(Form::Json, &RouteTable::default(), &base, 3000).body;
+        assert!(json.contains("<script>\\\"'&\\u001b"), "{json}");
+    }
+
+    #[test]
+    fn distances() {
+        for (a, b, want) in
+            [("shop", "shop", 0), ("shpo", "shop", 2), ("", "abc", 3), ("a", "b", 1), ("kitten", "sitting", 3)]
+        {
+            assert_eq!(distance(a, b), want, "{a} {b}");
+        }
+    }
+}

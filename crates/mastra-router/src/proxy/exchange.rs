@@ -1,0 +1,285 @@
+//! One request and its answer, over the two sockets that one task owns.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http1::{Buffer, HeadScan, Io, Relay, RelayError, Version, poll_fill};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use super::Shared;
+use super::answer::Failure;
+use super::connection::{Client, Next};
+use super::request::Plan;
+use super::response::{self, Answered};
+use super::tunnel;
+use super::upstream::{self, ConnectError, Upstream};
+use super::worker;
+
+/// A 1xx says little and comes seldom: one for each stage of a long job, not a stream of them.
+const INTERIM_MOST: usize = 100;
+/// Pauses between attempts on a target that refuses: short enough to be felt as none, long enough to cost nothing.
+const RETRY_FIRST: Duration = Duration::from_millis(10);
+const RETRY_MOST: Duration = Duration::from_millis(200);
+
+/// How an attempt on one upstream connection ended before the answer.
+enum Attempt {
+    Answered(Answered),
+    /// The connection broke before a byte of the answer came.
+    NoAnswer,
+    /// The client's body is no body.
+    BadBody(&'static str),
+    ClientLeft,
+}
+
+/// Forwards a request and relays its answer.
+///
+/// Dropping it closes the upstream's connection, and leaves the client's in the middle of a message.
+pub(crate) async fn forward<S: Io>(client: &mut Client<S>, mut plan: Plan, shared: &Shared) -> Next {
+    let head = std::mem::take(&mut plan.head);
+    let mut upload = Relay::new(head, plan.body, plan.body, &shared.limits);
+    let mut retried = false;
+    loop {
+        let kept = if retried { None } else { upstream::reuse(&plan.route.spec.target, !plan.idempotent) };
+        let mut upstream = match kept {
+            Some(upstream) => upstream,
+            None => match connect(client, &mut plan, shared).await {
+                Ok(upstream) => upstream,
+                Err(Some(failure)) => return client.fail(&failure, &plan, shared).await,
+                Err(None) => return Next::Close,
+            },
+        };
+        let mut exchange = Exchange { upload: &mut upload, upload_over: false, upload_failed: false, answer: None };
+        let attempt = exchange.answered(client, &mut upstream, &plan, shared).await;
+        match attempt {
+            Attempt::Answered(answered) => {
+                return exchange.relay(client, upstream, answered, &plan, shared).await;
+            }
+            Attempt::ClientLeft => return Next::Close,
+            Attempt::BadBody(reason) => {
+                let failure = Failure::BadRequest { status: 400, reason };
+                return client.fail(&failure, &plan, shared).await;
+            }
+            // An upstream may close a connection that was idle at any moment. That is no fault of the request's: it may
+            // be sent again, once, if nothing of it was or if that does no harm.
+            Attempt::NoAnswer => {
+                let again = upstream.reused && !retried && (plan.idempotent || !upload.has_begun()) && upload.rewind();
+                if !again {
+                    let (name, target) = names(&plan);
+                    return client.fail(&Failure::NoAnswer { name, target }, &plan, shared).await;
+                }
+                retried = true;
+            }
+        }
+    }
+}
+
+fn names(plan: &Plan) -> (String, String) {
+    (plan.route.spec.name.to_string(), plan.route.spec.target.to_string())
+}
+
+/// Connects to the plan's target, again and again while it refuses and may be restarting. `Err(None)`: the client left.
+async fn connect<S: Io>(client: &mut Client<S>, plan: &mut Plan, shared: &Shared) -> Result<Upstream, Option<Failure>> {
+    let mut since: Option<Instant> = None;
+    let mut pause = RETRY_FIRST;
+    loop {
+        let attempt = upstream::connect(&plan.route.spec.target, shared.config.connect_timeout);
+        let error = match unless_left(client, attempt).await {
+            None => return Err(None),
+            Some(Ok(upstream)) => return Ok(upstream),
+            Some(Err(error)) => error,
+        };
+        let (name, target) = names(plan);
+        let failure = match error {
+            ConnectError::Refused => {
+                (shared.suspect)(&plan.route.id);
+                let waited = since.get_or_insert_with(Instant::now).elapsed();
+                if plan.navigates {
+                    Failure::Starting { name, target }
+                } else if waited >= shared.config.restart_grace {
+                    Failure::Refused { name, target, waited_secs: waited.as_secs() }
+                } else {
+                    let left = shared.config.restart_grace.saturating_sub(waited);
+                    let rest = tokio::time::sleep(pause.min(left));
+                    if unless_left(client, rest).await.is_none() {
+                        return Err(None);
+                    }
+                    pause = (pause * 2).min(RETRY_MOST);
+                    // The route may have been moved in the meantime; then that is where the request belongs.
+                    worker::with_table(|table, _| {
+                        if let Some(route) = table.get(plan.route.id.as_str()) {
+                            plan.route = route.clone();
+                        }
+                    });
+                    continue;
+                }
+            }
+            ConnectError::TimedOut => Failure::TimedOut { name, target },
+            ConnectError::Descriptors => Failure::Overloaded,
+            ConnectError::Failed(error) => Failure::Unreachable { name, target, error: error.to_string() },
+        };
+        return Err(Some(failure));
+    }
+}
+
+/// What `future` gives, or `None` as soon as the client has left.
+async fn unless_left<S: Io, F: Future>(client: &mut Client<S>, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => client.poll_left(cx).map(|()| None),
+    })
+    .await
+}
+
+struct Exchange<'u> {
+    upload: &'u mut Relay,
+    upload_over: bool,
+    /// The upstream takes no more of the request; its answer may tell why.
+    upload_failed: bool,
+    /// What has been read of the answer and not been used.
+    answer: Option<Buffer>,
+}
+
+impl Exchange<'_> {
+    /// Sends the request and reads until there is an answer.
+    async fn answered<S: Io>(
+        &mut self,
+        client: &mut Client<S>,
+        upstream: &mut Upstream,
+        plan: &Plan,
+        shared: &Shared,
+    ) -> Attempt {
+        let mut scan = HeadScan::default();
+        let mut interims = 0;
+        let mut any = false;
+        loop {
+            let filled = poll_fn(|cx| self.poll_answer(client, &mut upstream.io, cx)).await;
+            match filled {
+                Err(attempt) => return attempt,
+                Ok(0) if !any => return Attempt::NoAnswer,
+                Ok(0) => return Attempt::Answered(Answered::Bad("truncated_head")),
+                Ok(_) => any = true,
+            }
+            while let Some(buffer) = &mut self.answer {
+                let close = self.upload_failed || worker::is_draining();
+                let (taken, answered) = response::read(buffer.filled(), &mut scan, plan, close, shared);
+                buffer.consume(taken);
+                if buffer.is_empty() {
+                    self.answer = None;
+                }
+                match answered {
+                    Answered::Partial => break,
+                    Answered::Interim(head) => {
+                        interims += 1;
+                        if interims > INTERIM_MOST {
+                            return Attempt::Answered(Answered::Bad("too_many_interim_answers"));
+                        }
+                        // HTTP/1.0 does not know them (RFC 9110, section 15.2).
+                        if plan.version == Version::Http11 && client.write(&head).await.is_err() {
+                            return Attempt::ClientLeft;
+                        }
+                    }
+                    answered => return Attempt::Answered(answered),
+                }
+            }
+        }
+    }
+
+    /// Moves the request on, watches the client, and reads what the upstream answers.
+    fn poll_answer<S: Io>(
+        &mut self,
+        client: &mut Client<S>,
+        upstream: &mut TcpStream,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<usize, Attempt>> {
+        if let Poll::Ready(attempt) = self.poll_upload(client, upstream, cx) {
+            return Poll::Ready(Err(attempt));
+        }
+        match poll_fill(upstream, &mut self.answer, false, cx) {
+            Poll::Ready(Ok(n)) => Poll::Ready(Ok(n)),
+            Poll::Ready(Err(_)) => Poll::Ready(Ok(0)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Moves the request's body on; once it is over, looks whether the client is still there. Ready only with what ends
+    /// the exchange.
+    fn poll_upload<S: Io>(
+        &mut self,
+        client: &mut Client<S>,
+        upstream: &mut TcpStream,
+        cx: &mut Context<'_>,
+    ) -> Poll<Attempt> {
+        if !self.upload_over {
+            match self.upload.poll(&mut client.io, &mut client.input, upstream, cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(RelayError::Destination(_))) => self.upload_failed = true,
+                Poll::Ready(Err(RelayError::Source(_))) => return Poll::Ready(Attempt::ClientLeft),
+                Poll::Ready(Err(RelayError::Body(http1::BodyError::Truncated))) => {
+                    return Poll::Ready(Attempt::ClientLeft);
+                }
+                Poll::Ready(Err(RelayError::Body(error))) => return Poll::Ready(Attempt::BadBody(error.reason())),
+            }
+            self.upload_over = true;
+        }
+        client.poll_left(cx).map(|()| Attempt::ClientLeft)
+    }
+
+    /// Relays the answer.
+    async fn relay<S: Io>(
+        mut self,
+        client: &mut Client<S>,
+        mut upstream: Upstream,
+        answered: Answered,
+        plan: &Plan,
+        shared: &Shared,
+    ) -> Next {
+        let (head, from, to, reusable, keep_alive) = match answered {
+            Answered::Final { head, from, to, reusable, keep_alive } => (head, from, to, reusable, keep_alive),
+            Answered::Switched(head) => {
+                tunnel::run(client, upstream.io, self.answer, head, &shared.limits).await;
+                return Next::Close;
+            }
+            Answered::Bad(reason) => {
+                drop(upstream);
+                let (name, target) = names(plan);
+                tracing::warn!(%name, %target, reason, "bad answer");
+                return client.fail(&Failure::BadAnswer { name, target, reason }, plan, shared).await;
+            }
+            Answered::Partial | Answered::Interim(_) => return Next::Close,
+        };
+        let mut download = Relay::new(head, from, to, &shared.limits);
+        let ended = poll_fn(|cx| {
+            match download.poll(&mut upstream.io, &mut self.answer, &mut client.io, cx) {
+                Poll::Ready(Ok(())) => return Poll::Ready(Next::KeepAlive),
+                Poll::Ready(Err(RelayError::Destination(_))) => return Poll::Ready(Next::Close),
+                // The client must not take what it got for the whole.
+                Poll::Ready(Err(_)) => return Poll::Ready(Next::Reset),
+                Poll::Pending => {}
+            }
+            match self.poll_upload(client, &mut upstream.io, cx) {
+                Poll::Ready(Attempt::BadBody(_)) => Poll::Ready(Next::Reset),
+                Poll::Ready(_) => Poll::Ready(Next::Close),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await;
+        if !matches!(ended, Next::KeepAlive) {
+            return ended;
+        }
+        let sent_all = self.upload_over && !self.upload_failed;
+        if sent_all && reusable && self.answer.is_none() {
+            upstream::keep(&plan.route.spec.target, upstream.io, shared.config.pool_size);
+        }
+        match (sent_all, keep_alive) {
+            (true, true) => Next::KeepAlive,
+            (true, false) => Next::Close,
+            // The client may still be sending: closing now could destroy the answer before it is read.
+            (false, _) => Next::Linger,
+        }
+    }
+}

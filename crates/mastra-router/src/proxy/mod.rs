@@ -1,0 +1,135 @@
+//! The reverse proxy: one port, many routes. It reads the table and never writes it.
+
+mod answer;
+mod connection;
+mod exchange;
+mod forward;
+mod listen;
+mod request;
+mod response;
+mod rewrite;
+mod tunnel;
+mod upgrade;
+mod upstream;
+mod worker;
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::sync::{Semaphore, watch};
+
+use crate::config::ProxyConfig;
+use crate::error::{Result, RouterError};
+use crate::name::BaseDomain;
+use crate::route::RouteId;
+use crate::table::RouteTable;
+use worker::Worker;
+
+/// Told the id of a route whose target refused a connection. Called on the path of a request: it must not wait.
+pub type Suspect = Arc<dyn Fn(&RouteId) + Send + Sync>;
+
+/// What all workers share, and none changes.
+struct Shared {
+    base: BaseDomain,
+    config: ProxyConfig,
+    limits: http1::Limits,
+    suspect: Suspect,
+}
+
+/// A running reverse proxy. Dropping it stops it too, without waiting for the end.
+#[must_use = "a proxy that is dropped stops"]
+pub struct ReverseProxy {
+    addresses: Vec<SocketAddr>,
+    stop: watch::Sender<bool>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+impl ReverseProxy {
+    /// Listens on `addresses` and serves the routes that `reader` shows, on threads of its own.
+    ///
+    /// ::1 is left out on a machine without IPv6, where 127.0.0.1 is among the addresses too.
+    ///
+    /// # Errors
+    /// [`RouterError::PortInUse`] or [`RouterError::Listen`]; then nothing is left behind.
+    pub fn start(
+        addresses: &[SocketAddr],
+        base: BaseDomain,
+        config: ProxyConfig,
+        reader: watch::Receiver<Arc<RouteTable>>,
+        suspect: Suspect,
+    ) -> Result<Self> {
+        let threads = config.threads.unwrap_or_else(default_threads);
+        let mut per_worker: Vec<Vec<std::net::TcpListener>> = (0..threads).map(|_| Vec::new()).collect();
+        let mut bound: Vec<SocketAddr> = Vec::new();
+        for &address in addresses {
+            let address = same_port(address, addresses, &bound);
+            let (local, listeners) = match listen::bind(address, threads) {
+                Err(RouterError::Listen { source, .. })
+                    if address.ip() == IpAddr::V6(Ipv6Addr::LOCALHOST)
+                        && addresses.len() > 1
+                        && source.kind() != std::io::ErrorKind::PermissionDenied =>
+                {
+                    tracing::warn!(%address, error = %source, "not listening on IPv6");
+                    continue;
+                }
+                outcome => outcome?,
+            };
+            bound.push(local);
+            per_worker.iter_mut().zip(listeners).for_each(|(worker, listener)| worker.push(listener));
+        }
+        let places = Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS)));
+        let shared = Arc::new(Shared { base, config, limits: http1::Limits::default(), suspect });
+        let (stop, stopped) = watch::channel(false);
+        let mut proxy = Self { addresses: bound, stop, workers: Vec::with_capacity(threads) };
+        for (i, listeners) in per_worker.into_iter().enumerate() {
+            let (reader, shared, places) = (reader.clone(), shared.clone(), places.clone());
+            let worker = Worker { listeners, reader, shared, places, stop: stopped.clone() };
+            let thread = std::thread::Builder::new().name(format!("proxy-{i}")).spawn(move || {
+                if let Err(error) = worker.run() {
+                    tracing::error!(%error, "a proxy thread could not serve");
+                }
+            });
+            let failed = |source| RouterError::Thread { source };
+            proxy.workers.push(thread.map_err(failed)?);
+        }
+        Ok(proxy)
+    }
+
+    /// The addresses it listens on, with the ports it got.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Takes no more connections, lets open exchanges end within the drain timeout, and ends what is left.
+    ///
+    /// Once it has been polled, the proxy stops even if this is dropped.
+    pub async fn stop(mut self) {
+        self.stop.send_replace(true);
+        let workers = std::mem::take(&mut self.workers);
+        let joined = tokio::task::spawn_blocking(|| workers.into_iter().for_each(|w| drop(w.join())));
+        let _ = joined.await;
+    }
+}
+
+impl Drop for ReverseProxy {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+    }
+}
+
+/// Where both loopback addresses ask for any port, they get the same one, so that one URL leads to both.
+fn same_port(address: SocketAddr, asked: &[SocketAddr], bound: &[SocketAddr]) -> SocketAddr {
+    let all_any = asked.iter().all(|a| a.port() == 0);
+    match bound.first() {
+        Some(first) if all_any && bound.iter().all(|b| b.ip() != address.ip()) => {
+            SocketAddr::new(address.ip(), first.port())
+        }
+        _ => address,
+    }
+}
+
+/// More threads than four only split the pools of upstream connections: four carry more than a machine's dev servers.
+fn default_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(4)
+}

@@ -1,0 +1,187 @@
+//! A thread that accepts connections and serves them, with a runtime, a view of the routes and a pool of its own.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::Instant;
+
+use super::Shared;
+use super::connection::{self, ClientIo};
+use super::upstream::is_out_of_descriptors;
+use crate::table::RouteTable;
+
+/// How long accepting rests after an error: descriptors come back as connections end, and asking at once is a busy loop.
+const REST_FIRST: Duration = Duration::from_millis(10);
+const REST_MOST: Duration = Duration::from_secs(1);
+
+struct View {
+    reader: watch::Receiver<Arc<RouteTable>>,
+    table: Arc<RouteTable>,
+    generation: u64,
+}
+
+thread_local! {
+    static VIEW: RefCell<Option<View>> = const { RefCell::new(None) };
+    static DRAINING: Cell<bool> = const { Cell::new(false) };
+    /// The tasks of this thread's connections, to be woken when draining begins. Slots are used again.
+    static TRACKED: RefCell<(Vec<Option<Waker>>, Vec<usize>)> = const { RefCell::new((Vec::new(), Vec::new())) };
+}
+
+/// Gives `read` the table as it is now, and a number that is another for every table.
+///
+/// Whether there is a new one is a look at an atomic number; the lock behind it is taken only when there is.
+pub(crate) fn with_table<R>(read: impl FnOnce(&RouteTable, u64) -> R) -> R {
+    VIEW.with(|view| {
+        let mut view = view.borrow_mut();
+        let Some(view) = view.as_mut() else { return read(&RouteTable::default(), 0) };
+        if view.reader.has_changed().unwrap_or(false) {
+            view.table = view.reader.borrow_and_update().clone();
+            view.generation += 1;
+        }
+        read(&view.table, view.generation)
+    })
+}
+
+/// Whether the connections of this thread are to end after the exchange they are in.
+pub(crate) fn is_draining() -> bool {
+    DRAINING.get()
+}
+
+/// Counts a connection for as long as it is kept, and wakes it when draining begins.
+pub(crate) struct Tracked(usize);
+
+pub(crate) fn track(waker: &Waker) -> Tracked {
+    TRACKED.with_borrow_mut(|(slots, free)| {
+        let slot = free.pop().unwrap_or_else(|| {
+            slots.push(None);
+            slots.len() - 1
+        });
+        if let Some(place) = slots.get_mut(slot) {
+            *place = Some(waker.clone());
+        }
+        Tracked(slot)
+    })
+}
+
+impl Drop for Tracked {
+    fn drop(&mut self) {
+        // Fails when the thread ends, and with it everything that was tracked.
+        let _ = TRACKED.try_with(|tracked| {
+            let (slots, free) = &mut *tracked.borrow_mut();
+            if let Some(place) = slots.get_mut(self.0) {
+                *place = None;
+            }
+            free.push(self.0);
+        });
+    }
+}
+
+fn tracked() -> usize {
+    TRACKED.with_borrow(|(slots, free)| slots.len() - free.len())
+}
+
+fn start_draining() {
+    DRAINING.set(true);
+    let wakers: Vec<Waker> = TRACKED.with_borrow(|(slots, _)| slots.iter().flatten().cloned().collect());
+    wakers.iter().for_each(Waker::wake_by_ref);
+}
+
+/// What a worker is given.
+pub(crate) struct Worker {
+    pub(crate) listeners: Vec<std::net::TcpListener>,
+    pub(crate) reader: watch::Receiver<Arc<RouteTable>>,
+    pub(crate) shared: Arc<Shared>,
+    /// Places for connections, of all workers.
+    pub(crate) places: Arc<Semaphore>,
+    /// True once the proxy is to stop.
+    pub(crate) stop: watch::Receiver<bool>,
+}
+
+impl Worker {
+    /// Serves until it is told to stop and its connections have ended, or their time has.
+    ///
+    /// # Errors
+    /// When the runtime cannot be made or a listener cannot be given to it.
+    pub(crate) fn run(self) -> io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+        let ended = runtime.block_on(self.serve());
+        // Drops every task that is left, and with it its sockets.
+        drop(runtime);
+        ended
+    }
+
+    async fn serve(mut self) -> io::Result<()> {
+        let table = self.reader.borrow_and_update().clone();
+        VIEW.set(Some(View { reader: self.reader, table, generation: 1 }));
+        DRAINING.set(false);
+        let drain = self.shared.config.drain_timeout;
+        let mut accepting = Vec::new();
+        for listener in self.listeners {
+            let listener = TcpListener::from_std(listener)?;
+            accepting.push(tokio::spawn(accept(listener, self.shared.clone(), self.places.clone())));
+        }
+        // An error means that the handle is gone, which asks for the same.
+        let _ = self.stop.wait_for(|stop| *stop).await;
+        for task in &accepting {
+            task.abort();
+        }
+        for task in accepting {
+            // Waits until the listener is closed.
+            let _ = task.await;
+        }
+        start_draining();
+        let deadline = Instant::now() + drain;
+        while tracked() > 0 && Instant::now() < deadline {
+            // A look now and then, and only while stopping, is simpler than a signal on the path of every connection.
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>, places: Arc<Semaphore>) {
+    let Ok(local) = listener.local_addr() else { return };
+    let mut rest = REST_FIRST;
+    loop {
+        // Without a place the connection waits in the system's queue.
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((io, peer)) => {
+                rest = REST_FIRST;
+                let _ = io.set_nodelay(true);
+                tokio::spawn(serve(io, peer, local, shared.clone(), place));
+            }
+            // The client was gone before it was accepted.
+            Err(error) if is_clients(&error) => {}
+            Err(error) => {
+                if rest == REST_FIRST {
+                    let descriptors = is_out_of_descriptors(&error);
+                    tracing::warn!(%error, descriptors, "cannot accept connections; trying again");
+                }
+                tokio::time::sleep(rest).await;
+                rest = (rest * 2).min(REST_MOST);
+            }
+        }
+    }
+}
+
+async fn serve(io: TcpStream, peer: SocketAddr, local: SocketAddr, shared: Arc<Shared>, _place: OwnedSemaphorePermit) {
+    connection::serve(io, peer, local, shared).await;
+}
+
+fn is_clients(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+impl ClientIo for TcpStream {
+    fn reset_on_close(&self) {
+        let _ = socket2::SockRef::from(self).set_linger(Some(Duration::ZERO));
+    }
+}
