@@ -43,12 +43,13 @@ impl<'b> Framing<'b> {
     pub(crate) fn note(&mut self, name: &str, value: &'b [u8]) -> Result<(), HeadError> {
         match name.len() {
             7 if name.eq_ignore_ascii_case("upgrade") => {
-                self.repeated_upgrade = self.upgrade.replace(value).is_some();
+                self.repeated_upgrade |= self.upgrade.replace(value).is_some();
             }
             10 if name.eq_ignore_ascii_case("connection") => self.note_connection(value)?,
             14 if name.eq_ignore_ascii_case("content-length") => {
                 // RFC 9112 section 6.3 lets a recipient merge equal numbers; the next one may not.
-                if self.content_length.replace(parse_length(value)?).is_some() {
+                let earlier = self.content_length.replace(parse_length(value)?);
+                if earlier.is_some() {
                     return Err(HeadError::RepeatedContentLength);
                 }
             }

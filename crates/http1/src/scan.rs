@@ -49,6 +49,10 @@ impl HeadScan {
     /// byte but the tab on its way.
     #[inline]
     pub(crate) fn find_end(&mut self, input: &[u8]) -> Result<Option<usize>, ScanError> {
+        if self.at > input.len() {
+            // A scan of another head: better to begin again than to look past the end.
+            *self = Self::default();
+        }
         while let Some(found) = input.get(self.at..).and_then(first_control) {
             self.at += found;
             match input[self.at] {
@@ -71,7 +75,7 @@ impl HeadScan {
                 _ => return Err(ScanError::Head(HeadError::ControlByte)),
             }
         }
-        self.at = self.at.max(input.len());
+        self.at = input.len();
         Ok(None)
     }
 
@@ -99,7 +103,7 @@ impl HeadScan {
             }
             self.unchecked += line.len() + 2;
         }
-        let open = &input[self.line..self.at.min(input.len()).max(self.line)];
+        let open = &input[self.line..self.at];
         if self.line == self.begin {
             check_start(open, Line::Begun)
         } else if starts_with_space(open) {

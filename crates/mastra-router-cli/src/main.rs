@@ -1,2 +1,23 @@
-//! The `mastra-router` command.
-fn main() {}
+//! The `mastra-router` command: parses, runs, and ends with a documented exit code.
+
+mod cli;
+mod commands;
+mod config_file;
+mod failure;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return output::usage(&error),
+    };
+    let output = output::Output::new(&cli);
+    match commands::run(cli, &output) {
+        Ok(code) => code,
+        Err(failure) => output.failure(&failure),
+    }
+}

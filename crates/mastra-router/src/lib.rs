@@ -1,10 +1,12 @@
 //! Local edge router: names instead of ports for the servers of one machine.
 
 mod config;
+pub mod control;
 mod error;
 mod event;
 mod health;
 mod holder;
+mod home;
 mod local;
 mod name;
 mod ports;
@@ -21,6 +23,7 @@ pub use error::{HeldPort, Result, RouterError};
 pub use event::RouterEvent;
 pub use health::{CheckKind, CheckOutcome, HealthChecker, HealthMonitor, HealthRecord, HealthSettings};
 pub use holder::port_holder;
+pub use home::{Home, HomeLock};
 pub use local::LocalEdgeRouter;
 pub use name::{BaseDomain, RouteName, suggest as suggest_name};
 pub use ports::PortManager;

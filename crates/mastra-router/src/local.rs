@@ -420,6 +420,18 @@ impl RouterControl for LocalEdgeRouter {
         Ok(self.get_all_routes())
     }
 
+    async fn route_count(&self) -> Result<usize> {
+        self.open()?;
+        Ok(self.inner.registry.table().len())
+    }
+
+    async fn find_route(&self, key: &str) -> Result<Option<RouteInfo>> {
+        self.open()?;
+        let table = self.inner.registry.table();
+        let route = table.get(key).or_else(|| table.by_deployment(key)).or_else(|| table.by_name(key).last());
+        Ok(route.map(|route| self.inner.info(route)))
+    }
+
     async fn allocate_port(&self) -> Result<u16> {
         self.open()?;
         let ports = self.inner.ports.clone();

@@ -43,6 +43,13 @@ pub trait RouterControl: EdgeRouterProvider {
     /// All routes, in the order of registration.
     async fn all_routes(&self) -> Result<Vec<RouteInfo>>;
 
+    /// How many routes there are.
+    async fn route_count(&self) -> Result<usize>;
+
+    /// The route of a route id, a deployment id or a name, looked for in this order. Of several routes with one name it is
+    /// the one with the shortest path prefix.
+    async fn find_route(&self, key: &str) -> Result<Option<RouteInfo>>;
+
     /// Leases a free port of the range to the router.
     async fn allocate_port(&self) -> Result<u16>;
 

@@ -164,6 +164,14 @@ impl Target {
         Addresses { pair, rest, port: self.port }
     }
 
+    /// The host as text: addresses without brackets.
+    pub fn host_text(&self) -> String {
+        match &self.host {
+            TargetHost::Ip(ip) => ip.to_string(),
+            TargetHost::Localhost(name) | TargetHost::Name { name, .. } => name.to_string(),
+        }
+    }
+
     /// The host as it stands in a URL: IPv6 addresses bracketed.
     pub fn url_host(&self) -> String {
         match &self.host {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use http1::{HeadScan, Limits, Parsed, RequestKind, ResponseError, ResponseHead};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::target::Target;
@@ -33,24 +34,15 @@ impl fmt::Display for Answer {
     }
 }
 
-/// Most bytes of a head.
-struct Limits {
-    head_bytes: usize,
-}
-
-/// The status line and `Location`, until the codec of the data path reads heads.
-fn read_head(head: &[u8]) -> Option<Answer> {
-    let text = String::from_utf8_lossy(head);
-    let mut lines = text.split("\r\n");
-    let line = lines.next()?.strip_prefix("HTTP/1.")?.get(2..)?;
-    let (status, reason) = line.split_once(' ').unwrap_or((line, ""));
-    let status = status.parse().ok().filter(|s| (100..=599).contains(s))?;
-    let printable: String = reason.trim().chars().filter(|c| !is_unprintable(*c)).take(REASON_MAX).collect();
-    let reason = if printable.is_empty() { usual_reason(status).to_owned() } else { printable };
-    let redirects = matches!(status, 301 | 302 | 303 | 307 | 308);
-    let mut fields = lines.filter_map(|l| l.split_once(':')).filter(|_| redirects);
-    let location = fields.find(|(n, _)| n.eq_ignore_ascii_case("location")).map(|(_, v)| v.trim().to_owned());
-    Some(Answer { status, reason, location })
+impl From<&ResponseHead<'_>> for Answer {
+    fn from(head: &ResponseHead<'_>) -> Self {
+        let sent = String::from_utf8_lossy(head.reason);
+        let printable: String = sent.trim().chars().filter(|c| !is_unprintable(*c)).take(REASON_MAX).collect();
+        let reason = if printable.is_empty() { usual_reason(head.status).to_owned() } else { printable };
+        let redirects = matches!(head.status, 301 | 302 | 303 | 307 | 308);
+        let location = head.fields.get("location").filter(|_| redirects).map(|l| String::from_utf8_lossy(l).into());
+        Self { status: head.status, reason, location }
+    }
 }
 
 /// Control characters, and those that reorder the text around them: reasons end up in terminals and logs.
@@ -62,9 +54,10 @@ fn is_unprintable(c: char) -> bool {
 /// Reads up to the end of the first head that is not an interim one. No more than one head's limit is ever read, interim
 /// heads included, so a server that sends those for ever is told from one that answers.
 pub(super) async fn read_answer(stream: &mut (impl AsyncRead + Unpin), target: &Target) -> Result<Answer, String> {
-    let limits = Limits { head_bytes: 64 * 1024 };
+    let limits = Limits::default();
     let mut read = Vec::with_capacity(1024);
     let mut begin = 0;
+    let mut scan = HeadScan::default();
     loop {
         let room = limits.head_bytes - read.len();
         if room == 0 {
@@ -77,10 +70,11 @@ pub(super) async fn read_answer(stream: &mut (impl AsyncRead + Unpin), target: &
             Err(error) => return Err(format!("{target} broke the connection before its answer: {error}")),
         }
         loop {
-            match parse(read.get(begin..).unwrap_or_default()) {
+            match parse(read.get(begin..).unwrap_or_default(), &limits, &mut scan) {
                 Ok(Head::Partial) => break,
                 Ok(Head::Interim(len)) => {
                     begin += len;
+                    scan = HeadScan::default();
                 }
                 Ok(Head::Final(answer)) => return Ok(answer),
                 Err(error) => return Err(format!("{target} did not answer in HTTP/1.1: {error}")),
@@ -96,12 +90,15 @@ enum Head {
     Final(Answer),
 }
 
-fn parse(input: &[u8]) -> Result<Head, &'static str> {
-    let Some(end) = input.windows(4).position(|w| w == b"\r\n\r\n") else { return Ok(Head::Partial) };
-    match read_head(&input[..end]).ok_or("the status line is malformed")? {
+fn parse(input: &[u8], limits: &Limits, scan: &mut HeadScan) -> Result<Head, ResponseError> {
+    if input.is_empty() {
+        return Ok(Head::Partial);
+    }
+    match ResponseHead::parse(input, &mut http1::slots(), limits, scan, RequestKind::Other)? {
+        Parsed::Partial => Ok(Head::Partial),
         // 101 is no interim answer: after it, something else than HTTP/1.1 is spoken, and nobody asked for that.
-        answer if answer.status < 200 && answer.status != 101 => Ok(Head::Interim(end + 4)),
-        answer => Ok(Head::Final(answer)),
+        Parsed::Complete(head) if head.status < 200 && head.status != 101 => Ok(Head::Interim(head.len)),
+        Parsed::Complete(head) => Ok(Head::Final(Answer::from(&head))),
     }
 }
 

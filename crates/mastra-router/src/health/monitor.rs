@@ -112,7 +112,8 @@ impl HealthMonitor {
     /// Checks a route's target and records the result, unless the route was moved or removed meanwhile. While the same
     /// target is being checked already, this waits for that check, whatever its kind, and returns its result.
     ///
-    /// Takes no longer than the checker's timeout, also while many others wait.
+    /// Takes no longer than the checker's timeout, also while many others wait. The connection belongs to the runtime of
+    /// whoever asks first, so all callers are to be on runtimes that live as long.
     ///
     /// # Cancel safety
     /// Dropping the future leaves the check to the others that wait for it; without any it is given up, not recorded.
@@ -296,5 +297,33 @@ impl Drop for Landing {
         if state.flights.get(&self.key).is_some_and(|(number, _)| *number == self.number) {
             state.flights.remove(&self.key);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::RouteRegistry;
+    use crate::route::{HealthPath, RouteConfig, RouteSpec};
+
+    #[test]
+    fn routes_that_come_and_go_leave_no_records() {
+        let registry = RouteRegistry::new(true);
+        let path = HealthPath::parse("/").unwrap().unwrap();
+        let checker = HealthChecker::new(path, Duration::from_secs(1), 3);
+        let monitor = HealthMonitor::new(checker, HealthSettings::default(), registry.reader(), Arc::new(|_| {}));
+        let health = &monitor.owner.shared;
+        let add = |i: u32| {
+            let spec = RouteSpec::parse(&RouteConfig::new(format!("d{i}"), "p", format!("n{i}"), "localhost", 1));
+            let route = registry.add(spec.unwrap()).unwrap();
+            health.store(&route, CheckKind::First, &RouteHealthStatus { healthy: true, ..Default::default() });
+            route
+        };
+        let kept = add(0);
+        for i in 1..1000 {
+            registry.remove(add(i).id.as_str()).unwrap();
+            assert!(health.state().records.len() <= 2 * 2 + RECORDS_SPARE + 1);
+        }
+        assert_eq!(monitor.record(&kept).status, crate::route::RouteStatus::Active);
     }
 }

@@ -32,9 +32,13 @@ impl Directory {
     /// Opens the directory if it is there.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(path, flags, Mode::empty())?;
-        let stat = rustix::fs::fstat(&fd)?;
         let refused = |reason| Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
+        let fd = match rustix::fs::open(path, flags, Mode::empty()) {
+            // Which of the two a symbolic link is, differs between systems.
+            Err(Errno::LOOP | Errno::NOTDIR) => return refused("it is a symbolic link, or not a directory"),
+            opened => opened?,
+        };
+        let stat = rustix::fs::fstat(&fd)?;
         if stat.st_uid != rustix::process::geteuid().as_raw() {
             return refused("it belongs to another user");
         }

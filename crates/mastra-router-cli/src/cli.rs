@@ -1,0 +1,179 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Names instead of ports for the servers of this machine.
+#[derive(Debug, Parser)]
+#[command(
+    name = "mastra-router",
+    version,
+    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 conflict, 5 needs privilege."
+)]
+pub(crate) struct Cli {
+    /// Directory of the router's state [default: $MASTRA_ROUTER_HOME, else ~/.mastra/router].
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) home: Option<PathBuf>,
+    /// Print JSON (JSON Lines for streams).
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print only what was asked for.
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start two sample servers behind names and show what to open.
+    Demo(Demo),
+    /// Run the router in the foreground.
+    Serve(Serve),
+    /// Give a server a name.
+    Add(Add),
+    /// Change a route.
+    Update(Update),
+    /// Remove routes.
+    Rm(Keys),
+    /// List routes.
+    #[command(visible_alias = "ls")]
+    List(List),
+    /// Show the route of a deployment.
+    Get {
+        /// Deployment id.
+        deployment: String,
+    },
+    /// Print the URL of a route.
+    Url(Key),
+    /// Check a route's target now; exit 1 when it is not healthy.
+    Health(Key),
+    /// Lease free ports.
+    Port(Port),
+    /// Follow what happens to routes.
+    Watch,
+    /// Say what the router is doing.
+    Status,
+    /// Stop the router.
+    Stop,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Demo {
+    /// Address to listen on [default: port 3000 on 127.0.0.1 and ::1, or any free one].
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) listen: Vec<SocketAddr>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Serve {
+    /// Configuration file (TOML).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Address to listen on, may be repeated [default: 127.0.0.1:3000 and [::1]:3000].
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) listen: Vec<SocketAddr>,
+    /// Allow addresses that other machines can reach.
+    #[arg(long)]
+    pub(crate) lan: bool,
+    /// Threads that forward requests [default: one a core, four at most].
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+    /// Domain that routes live under [default: localhost].
+    #[arg(long, value_name = "DOMAIN")]
+    pub(crate) base_domain: Option<String>,
+    /// How routes are reached [default: reverse-proxy].
+    #[arg(long, value_enum)]
+    pub(crate) strategy: Option<Strategy>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Strategy {
+    PortMapping,
+    ReverseProxy,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Add {
+    /// Name of the route: `shop` answers at http://shop.localhost:3000.
+    pub(crate) name: String,
+    /// Where it leads: a port, host:port or http://host:port.
+    pub(crate) target: String,
+    /// Project the route belongs to.
+    #[arg(long, default_value = "default")]
+    pub(crate) project: String,
+    /// Deployment the route belongs to [default: the name, with the path prefix].
+    #[arg(long)]
+    pub(crate) deployment: Option<String>,
+    #[command(flatten)]
+    pub(crate) options: RouteOptions,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RouteOptions {
+    /// Answer only below this path of the route's host.
+    #[arg(long, value_name = "/PATH")]
+    pub(crate) path_prefix: Option<String>,
+    /// Forward paths with their prefix instead of without.
+    #[arg(long)]
+    pub(crate) keep_prefix: bool,
+    /// Path of the health check.
+    #[arg(long, value_name = "/PATH")]
+    pub(crate) health: Option<String>,
+    /// Take hosts below the route's own too.
+    #[arg(long)]
+    pub(crate) wildcard: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Update {
+    /// Name, deployment or id of the route.
+    pub(crate) route: String,
+    /// New target: a port, host:port or http://host:port.
+    #[arg(long)]
+    pub(crate) target: Option<String>,
+    /// New name.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// New project.
+    #[arg(long)]
+    pub(crate) project: Option<String>,
+    /// Forward paths without their prefix again.
+    #[arg(long, conflicts_with = "keep_prefix")]
+    pub(crate) strip_prefix: bool,
+    /// Switch only when the new target is healthy.
+    #[arg(long)]
+    pub(crate) wait_healthy: bool,
+    #[command(flatten)]
+    pub(crate) options: RouteOptions,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Key {
+    /// Name, deployment or id of the route.
+    pub(crate) route: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Keys {
+    /// Names, deployments or ids of the routes.
+    #[arg(required = true)]
+    pub(crate) routes: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct List {
+    /// Only routes of this project.
+    #[arg(long)]
+    pub(crate) project: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Port {
+    /// How many.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) count: u16,
+}

@@ -1,0 +1,118 @@
+//! `list`, `get`, `url`, `health`, `watch`.
+
+use std::process::ExitCode;
+
+use mastra_router::control::ControlClient;
+use mastra_router::control::wire::{EventJson, HealthJson, RouteJson};
+use mastra_router::{EdgeRouterProvider, RouteInfo, RouterControl, RouterError, RouterEvent};
+use tokio::sync::broadcast::error::RecvError;
+
+use super::Outcome;
+use crate::cli::List;
+use crate::output::{Output, status};
+
+pub(crate) async fn list(args: List, client: &ControlClient, output: &Output) -> Outcome {
+    let routes = match &args.project {
+        Some(project) => client.list_routes(project).await?,
+        None => client.all_routes().await?,
+    };
+    if output.json {
+        output.json(&routes.into_iter().map(RouteJson::from).collect::<Vec<_>>());
+    } else if routes.is_empty() {
+        output.say("No routes yet: mastra-router add shop 5173");
+    } else {
+        table(&routes, output);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Routes in columns.
+pub(crate) fn table(routes: &[RouteInfo], output: &Output) {
+    let rows: Vec<[String; 4]> = routes
+        .iter()
+        .map(|r| {
+            let name = format!("{}{}", r.subdomain, r.path_prefix.as_deref().unwrap_or_default());
+            [name, r.public_url.clone(), r.target.to_string(), status(r.status)]
+        })
+        .collect();
+    output.table(["NAME", "URL", "TARGET", "STATUS"], &rows);
+}
+
+pub(crate) async fn get(deployment: &str, client: &ControlClient, output: &Output) -> Outcome {
+    let found = client.get_route(deployment).await?;
+    let route = found.ok_or_else(|| RouterError::RouteNotFound { id: deployment.to_owned() })?;
+    if output.json {
+        output.json(&RouteJson::from(route));
+    } else {
+        table(&[route], output);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) async fn url(key: &str, client: &ControlClient, output: &Output) -> Outcome {
+    let route = find(key, client).await?;
+    if output.json {
+        output.json(&RouteJson::from(route));
+    } else {
+        output.line(&route.public_url);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) async fn health(key: &str, client: &ControlClient, output: &Output) -> Outcome {
+    let route = find(key, client).await?;
+    let health = client.check_route_health(route.route_id.as_str()).await?;
+    let code = if health.healthy { ExitCode::SUCCESS } else { ExitCode::from(1) };
+    if output.json {
+        output.json(&HealthJson::from(health));
+        return Ok(code);
+    }
+    let took = health.latency.map(|l| format!(" in {:.1} ms", l.as_secs_f64() * 1e3)).unwrap_or_default();
+    let said = health.status_code.map(|s| format!(" ({s})")).unwrap_or_default();
+    match health.error {
+        None => output.line(&format!("● healthy  {} → {}{said}{took}", route.subdomain, route.target)),
+        Some(error) => output.line(&format!("✗ not healthy  {} → {}: {error}", route.subdomain, route.target)),
+    }
+    Ok(code)
+}
+
+pub(crate) async fn watch(client: &ControlClient, output: &Output) -> Outcome {
+    // Fails at once where there is nothing to watch.
+    client.status().await?;
+    let mut events = client.subscribe();
+    output.say("Watching. Ctrl-C ends it.");
+    loop {
+        let event = tokio::select! {
+            event = events.recv() => event,
+            _ = tokio::signal::ctrl_c() => return Ok(ExitCode::SUCCESS),
+        };
+        match event {
+            Ok(event) if output.json => output.json(&EventJson::from(event)),
+            Ok(event) => tell(&event, output),
+            Err(RecvError::Lagged(missed)) => output.say(&format!("{missed} events were missed")),
+            Err(RecvError::Closed) => {
+                output.say("The router has stopped.");
+                return Ok(ExitCode::SUCCESS);
+            }
+        }
+    }
+}
+
+fn tell(event: &RouterEvent, output: &Output) {
+    let line = |what: &str, r: &RouteInfo| format!("{what:10}  {}  {} → {}", r.subdomain, r.public_url, r.target);
+    match event {
+        RouterEvent::Registered(route) => output.line(&line("registered", route)),
+        RouterEvent::Updated(route) => output.line(&line("updated", route)),
+        RouterEvent::Removed(route) => output.line(&line("removed", route)),
+        RouterEvent::Checked { route, health, .. } => {
+            let said = health.error.as_deref().unwrap_or("healthy");
+            output.line(&format!("{:10}  {}  {}: {said}", "checked", route.subdomain, status(route.status)));
+        }
+        RouterEvent::Cleared => output.line("cleared     all routes"),
+        _ => {}
+    }
+}
+
+async fn find(key: &str, client: &ControlClient) -> Result<RouteInfo, RouterError> {
+    client.find_route(key).await?.ok_or_else(|| RouterError::RouteNotFound { id: key.to_owned() })
+}

@@ -1,0 +1,47 @@
+//! One file a command, or a few that are alike.
+
+mod demo;
+mod look;
+mod router;
+mod routes;
+mod sample;
+mod serve;
+
+use std::process::ExitCode;
+
+use mastra_router::Home;
+use mastra_router::control::ControlClient;
+
+use crate::cli::{Cli, Command};
+use crate::failure::Failure;
+use crate::output::Output;
+
+type Outcome = Result<ExitCode, Failure>;
+
+/// Runs a command to its end.
+pub(crate) fn run(cli: Cli, output: &Output) -> Outcome {
+    // Control work needs one thread; the proxy has its own.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let home = Home::resolve(cli.home);
+    let ended = runtime.block_on(async {
+        let client = ControlClient::new(&home);
+        match cli.command {
+            Command::Demo(args) => demo::run(args, output).await,
+            Command::Serve(args) => serve::run(args, &home, output).await,
+            Command::Add(args) => routes::add(args, &client, output).await,
+            Command::Update(args) => routes::update(args, &client, output).await,
+            Command::Rm(args) => routes::remove(args, &client, output).await,
+            Command::List(args) => look::list(args, &client, output).await,
+            Command::Get { deployment } => look::get(&deployment, &client, output).await,
+            Command::Url(args) => look::url(&args.route, &client, output).await,
+            Command::Health(args) => look::health(&args.route, &client, output).await,
+            Command::Watch => look::watch(&client, output).await,
+            Command::Port(args) => router::port(&args, &client, output).await,
+            Command::Status => router::status(&client, output).await,
+            Command::Stop => router::stop(&client, &home, output).await,
+        }
+    });
+    // A name that is being resolved has no cancellation; nobody waits for its answer any more.
+    runtime.shutdown_background();
+    ended
+}

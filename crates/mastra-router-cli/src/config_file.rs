@@ -1,0 +1,202 @@
+//! The configuration file of `serve`.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use mastra_router::{LocalEdgeRouterConfig, LocalhostUrls, PortRange, RouteConfig, RoutingStrategy, Target};
+use serde::Deserialize;
+
+use crate::failure::Failure;
+
+/// `mastra-router.toml`. What is left out keeps its default.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ConfigFile {
+    strategy: Option<Strategy>,
+    base_domain: Option<String>,
+    pub(crate) listen: Option<Listen>,
+    pub(crate) lan: bool,
+    threads: Option<usize>,
+    log_routes: Option<bool>,
+    localhost_urls: Option<Urls>,
+    allow_remote_targets: Option<bool>,
+    port_range: Option<Range>,
+    health: Health,
+    proxy: Proxy,
+    routes: Vec<toml::Spanned<RouteEntry>>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Strategy {
+    PortMapping,
+    ReverseProxy,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Urls {
+    Path,
+    Subdomain,
+}
+
+/// One address or several.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Listen {
+    One(SocketAddr),
+    Many(Vec<SocketAddr>),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Range {
+    start: u16,
+    end: u16,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Health {
+    path: Option<String>,
+    #[serde(with = "humantime_serde")]
+    interval: Option<Duration>,
+    #[serde(with = "humantime_serde")]
+    timeout: Option<Duration>,
+    failure_threshold: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Proxy {
+    #[serde(with = "humantime_serde")]
+    restart_grace: Option<Duration>,
+    #[serde(with = "humantime_serde")]
+    connect_timeout: Option<Duration>,
+    #[serde(with = "humantime_serde")]
+    head_timeout: Option<Duration>,
+    #[serde(with = "humantime_serde")]
+    idle_timeout: Option<Duration>,
+    #[serde(with = "humantime_serde")]
+    drain_timeout: Option<Duration>,
+    max_connections: Option<usize>,
+    pool_size: Option<usize>,
+    max_hops: Option<u32>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RouteEntry {
+    name: String,
+    target: String,
+    #[serde(default)]
+    path_prefix: Option<String>,
+    #[serde(default)]
+    strip_prefix: Option<bool>,
+    #[serde(default)]
+    health: Option<String>,
+    #[serde(default)]
+    project: Option<String>,
+    #[serde(default)]
+    deployment: Option<String>,
+    #[serde(default)]
+    wildcard: bool,
+}
+
+impl ConfigFile {
+    /// Reads a file: its settings and its routes.
+    ///
+    /// # Errors
+    /// A failure that names the file and the place in it.
+    pub(crate) fn read(path: &Path) -> Result<(Self, Vec<RouteConfig>), Failure> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let message = format!("cannot read {}: {error}", path.display());
+            Failure::usage("CONFIG_UNREADABLE", message, Some("check --config FILE".to_owned()))
+        })?;
+        let at = |offset: usize| {
+            let before = text.get(..offset).unwrap_or(&text);
+            let line = before.matches('\n').count() + 1;
+            let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+            format!("{}:{line}:{column}", path.display())
+        };
+        let invalid = |offset: usize, message: &str| {
+            Failure::usage("CONFIG_INVALID", format!("{}: {message}", at(offset)), Some("correct the file".to_owned()))
+        };
+        let mut file: Self = toml::from_str(&text)
+            .map_err(|error| invalid(error.span().map_or(0, |s| s.start), error.message().trim()))?;
+        let mut routes = Vec::with_capacity(file.routes.len());
+        for entry in std::mem::take(&mut file.routes) {
+            let offset = entry.span().start;
+            let route = entry.into_inner();
+            let target = Target::parse_text(&route.target)
+                .map_err(|error| invalid(offset, &format!("routes.target of {:?}: {error}", route.name)))?;
+            routes.push(route.config(&target));
+        }
+        Ok((file, routes))
+    }
+
+    /// Puts the file's settings over `config`.
+    pub(crate) fn apply(&self, config: &mut LocalEdgeRouterConfig) {
+        fn set<T: Clone>(to: &mut T, from: &Option<T>) {
+            if let Some(value) = from {
+                to.clone_from(value);
+            }
+        }
+        match self.strategy {
+            Some(Strategy::PortMapping) => config.strategy = RoutingStrategy::PortMapping,
+            Some(Strategy::ReverseProxy) => config.strategy = RoutingStrategy::ReverseProxy,
+            None => {}
+        }
+        match self.localhost_urls {
+            Some(Urls::Path) => config.localhost_urls = LocalhostUrls::Path,
+            Some(Urls::Subdomain) => config.localhost_urls = LocalhostUrls::Subdomain,
+            None => {}
+        }
+        match &self.listen {
+            Some(Listen::One(address)) => config.listen = vec![*address],
+            Some(Listen::Many(addresses)) => config.listen.clone_from(addresses),
+            None => {}
+        }
+        if let Some(range) = &self.port_range {
+            config.port_range = PortRange { start: range.start, end: range.end };
+        }
+        if self.threads.is_some() {
+            config.proxy.threads = self.threads;
+        }
+        set(&mut config.base_domain, &self.base_domain);
+        set(&mut config.log_routes, &self.log_routes);
+        set(&mut config.allow_remote_targets, &self.allow_remote_targets);
+        set(&mut config.health_check.path, &self.health.path);
+        set(&mut config.health_check.interval, &self.health.interval);
+        set(&mut config.health_check.timeout, &self.health.timeout);
+        set(&mut config.health_check.failure_threshold, &self.health.failure_threshold);
+        set(&mut config.proxy.restart_grace, &self.proxy.restart_grace);
+        set(&mut config.proxy.connect_timeout, &self.proxy.connect_timeout);
+        set(&mut config.proxy.head_timeout, &self.proxy.head_timeout);
+        set(&mut config.proxy.idle_timeout, &self.proxy.idle_timeout);
+        set(&mut config.proxy.drain_timeout, &self.proxy.drain_timeout);
+        set(&mut config.proxy.max_connections, &self.proxy.max_connections);
+        set(&mut config.proxy.pool_size, &self.proxy.pool_size);
+        set(&mut config.proxy.max_hops, &self.proxy.max_hops);
+    }
+}
+
+impl RouteEntry {
+    fn config(self, target: &Target) -> RouteConfig {
+        let deployment = self.deployment.unwrap_or_else(|| default_deployment(&self.name, self.path_prefix.as_deref()));
+        let project = self.project.unwrap_or_else(|| "default".to_owned());
+        RouteConfig {
+            path_prefix: self.path_prefix,
+            strip_prefix: self.strip_prefix,
+            health_path: self.health,
+            wildcard: self.wildcard,
+            ..RouteConfig::new(deployment, project, self.name, target.host_text(), target.port())
+        }
+    }
+}
+
+/// Name and path prefix make a route unique, so they make its deployment's id where none is given.
+pub(crate) fn default_deployment(name: &str, path_prefix: Option<&str>) -> String {
+    format!("{name}{}", path_prefix.unwrap_or_default())
+}

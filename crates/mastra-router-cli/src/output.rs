@@ -1,0 +1,137 @@
+//! The one place that writes to the terminal: data on stdout, talk on stderr.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the output module")]
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use mastra_router::RouteStatus;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::cli::Cli;
+use crate::failure::Failure;
+
+/// How to talk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    pub(crate) json: bool,
+    pub(crate) quiet: bool,
+    color: bool,
+}
+
+impl Output {
+    pub(crate) fn new(cli: &Cli) -> Self {
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+        Self { json: cli.json, quiet: cli.quiet, color: io::stdout().is_terminal() && !plain }
+    }
+
+    /// A line of data.
+    pub(crate) fn line(&self, text: &str) {
+        // A reader that has gone (`| head`) is no failure.
+        let _ = writeln!(io::stdout(), "{}", printable(text));
+    }
+
+    /// A value as one line of JSON.
+    pub(crate) fn json(&self, value: &impl Serialize) {
+        let text = serde_json::to_string(value).unwrap_or_default();
+        let mut out = io::stdout();
+        let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+    }
+
+    /// Something to tell a person.
+    pub(crate) fn say(&self, text: &str) {
+        if !self.quiet {
+            eprintln!("{}", printable(text));
+        }
+    }
+
+    /// Rows under their headings, in columns.
+    pub(crate) fn table<const N: usize>(&self, headings: [&str; N], rows: &[[String; N]]) {
+        let rows: Vec<[String; N]> = rows.iter().map(|row| row.each_ref().map(|cell| printable(cell))).collect();
+        let mut widths = headings.map(|h| h.chars().count());
+        for row in &rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.chars().count());
+            }
+        }
+        let mut out = String::new();
+        let headings = headings.map(str::to_owned);
+        for (i, row) in std::iter::once(&headings).chain(&rows).enumerate() {
+            let mut line = String::new();
+            for (cell, width) in row.iter().zip(widths) {
+                let _ = write!(line, "{cell:width$}  ");
+            }
+            let line = line.trim_end();
+            let _ = match (i, self.color) {
+                (0, true) => writeln!(out, "\u{1b}[2m{line}\u{1b}[0m"),
+                (_, true) => writeln!(out, "{}", colored(line)),
+                _ => writeln!(out, "{line}"),
+            };
+        }
+        let _ = io::stdout().write_all(out.as_bytes());
+    }
+
+    /// Says why the command failed.
+    pub(crate) fn failure(&self, failure: &Failure) -> ExitCode {
+        if self.json {
+            let error = json!({ "code": failure.code, "message": failure.message, "hint": failure.hint });
+            eprintln!("{}", json!({ "error": error }));
+        } else {
+            eprintln!("error[{}]: {}", failure.code, printable(&failure.message));
+            if let Some(hint) = &failure.hint {
+                eprintln!("  hint: {}", printable(hint));
+            }
+        }
+        ExitCode::from(failure.exit as u8)
+    }
+}
+
+/// A status with a dot for the eye; the word says it.
+pub(crate) fn status(status: RouteStatus) -> String {
+    let dot = match status {
+        RouteStatus::Active => "●",
+        RouteStatus::Pending => "○",
+        RouteStatus::Unhealthy | RouteStatus::Error => "✗",
+    };
+    format!("{dot} {status}")
+}
+
+fn colored(line: &str) -> String {
+    line.replace('●', "\u{1b}[32m●\u{1b}[0m").replace('○', "\u{1b}[33m○\u{1b}[0m").replace('✗', "\u{1b}[31m✗\u{1b}[0m")
+}
+
+/// Text in which nothing moves the cursor, changes the terminal or turns the direction of reading.
+fn printable(text: &str) -> String {
+    let harmless = |c: char| {
+        !c.is_control() && !matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
+    };
+    if text.chars().all(harmless) {
+        return text.to_owned();
+    }
+    text.chars().map(|c| if harmless(c) { c.to_string() } else { c.escape_unicode().to_string() }).collect()
+}
+
+/// What clap says of the command line: help on stdout, errors on stderr.
+pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    let json = std::env::args().any(|a| a == "--json");
+    if error.use_stderr() && json {
+        let text = error.to_string();
+        let message = text.trim_start_matches("error: ").lines().next().unwrap_or_default();
+        eprintln!("{}", json!({ "error": { "code": "USAGE", "message": message, "hint": "mastra-router --help" } }));
+    } else {
+        let _ = error.print();
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_printed_speaks_to_the_terminal() {
+        assert_eq!(printable("a\u{1b}[2Jb\u{202e}c\n"), "a\\u{1b}[2Jb\\u{202e}c\\u{a}");
+        assert_eq!(printable("shop → ünï"), "shop → ünï");
+    }
+}

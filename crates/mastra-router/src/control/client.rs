@@ -1,0 +1,238 @@
+//! A router in another process, used like one in this.
+
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+use tokio::sync::broadcast;
+
+use super::wire::{
+    EventJson, HealthJson, PortJson, ProblemJson, RouteConfigJson, RouteJson, RouteUpdateJson, RouterJson,
+};
+use crate::error::{Result, RouterError};
+use crate::event::RouterEvent;
+use crate::home::Home;
+use crate::provider::{EdgeRouterProvider, RouterControl};
+use crate::route::{RouteConfig, RouteHealthStatus, RouteInfo, RouteUpdate};
+
+/// Events a listener may fall behind by before it loses the oldest.
+const EVENTS_KEPT: usize = 256;
+/// An event is a few hundred bytes; one line that does not end is none.
+const EVENT_MAX: usize = 1 << 20;
+
+/// Talks to the router of a home. Each call is a connection of its own, which on a Unix socket costs next to nothing.
+#[derive(Clone, Debug)]
+pub struct ControlClient {
+    socket: PathBuf,
+}
+
+impl ControlClient {
+    /// A client of the router that runs in `home`, if one does.
+    ///
+    /// # Errors
+    /// [`RouterError::Unreachable`].
+    pub async fn connect(home: &Home) -> Result<Self> {
+        let client = Self { socket: home.socket_path() };
+        client.open().await?;
+        Ok(client)
+    }
+
+    /// A client of the router in `home`, whether one runs or not: each call finds out.
+    pub fn new(home: &Home) -> Self {
+        Self { socket: home.socket_path() }
+    }
+
+    /// What the router says of itself.
+    ///
+    /// # Errors
+    /// [`RouterError::Unreachable`].
+    pub async fn status(&self) -> Result<RouterJson> {
+        self.call(Method::GET, "/v1/status", None::<&()>).await
+    }
+
+    /// Asks the router to stop. It has not yet when this returns.
+    ///
+    /// # Errors
+    /// [`RouterError::Unreachable`].
+    pub async fn stop(&self) -> Result<()> {
+        self.send(Method::POST, "/v1/stop", None::<&()>).await.map(drop)
+    }
+
+    fn unreachable(&self, reason: impl ToString) -> RouterError {
+        RouterError::Unreachable { socket: self.socket.clone(), reason: reason.to_string() }
+    }
+
+    async fn open(&self) -> Result<UnixStream> {
+        UnixStream::connect(&self.socket).await.map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused => self.unreachable("none runs there"),
+            _ => self.unreachable(error),
+        })
+    }
+
+    async fn call<T: DeserializeOwned>(&self, method: Method, path: &str, body: Option<&impl Serialize>) -> Result<T> {
+        let answer = self.send(method, path, body).await?;
+        let bytes = answer.into_body().collect().await.map_err(|error| self.unreachable(error))?.to_bytes();
+        serde_json::from_slice(&bytes).map_err(|error| self.unreachable(error))
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Option<&impl Serialize>) -> Result<Response<Incoming>> {
+        let io = TokioIo::new(self.open().await?);
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(io).await.map_err(|error| self.unreachable(error))?;
+        // Ends with the answer's body.
+        tokio::spawn(connection);
+        let mut request = Request::builder().method(method).uri(path).header("host", "localhost");
+        let body = match body {
+            Some(body) => {
+                request = request.header("content-type", "application/json");
+                serde_json::to_vec(body).map_err(|error| self.unreachable(error))?
+            }
+            None => Vec::new(),
+        };
+        let request = request.body(Full::new(Bytes::from(body))).map_err(|error| self.unreachable(error))?;
+        let answer = sender.send_request(request).await.map_err(|error| self.unreachable(error))?;
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        let bytes = answer.into_body().collect().await.map_err(|error| self.unreachable(error))?.to_bytes();
+        let problem: ProblemJson = serde_json::from_slice(&bytes).map_err(|error| self.unreachable(error))?;
+        Err(RouterError::Remote { code: problem.code, message: problem.detail, hint: problem.hint })
+    }
+
+    fn info(&self, json: RouteJson) -> Result<RouteInfo> {
+        json.try_into().map_err(|error: String| self.unreachable(error))
+    }
+
+    async fn routes(&self, path: &str) -> Result<Vec<RouteInfo>> {
+        let routes: Vec<RouteJson> = self.call(Method::GET, path, None::<&()>).await?;
+        routes.into_iter().map(|route| self.info(route)).collect()
+    }
+
+    async fn optional(&self, path: &str) -> Result<Option<RouteInfo>> {
+        match self.call(Method::GET, path, None::<&()>).await {
+            Ok(route) => self.info(route).map(Some),
+            Err(RouterError::Remote { code, .. }) if code == "ROUTE_NOT_FOUND" => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn follow(&self, events: &broadcast::Sender<RouterEvent>) -> Result<()> {
+        let mut body = self.send(Method::GET, "/v1/events", None::<&()>).await?.into_body();
+        let mut text = Vec::new();
+        while let Some(Ok(frame)) = body.frame().await {
+            text.extend_from_slice(frame.data_ref().map_or(&[][..], |d| d));
+            while let Some(end) = text.iter().position(|b| *b == b'\n') {
+                let line: Vec<u8> = text.drain(..=end).collect();
+                let event =
+                    line.strip_prefix(b"data: ").and_then(|json| serde_json::from_slice::<EventJson>(json).ok());
+                if let Some(event) = event.and_then(|event| RouterEvent::try_from(event).ok())
+                    && events.send(event).is_err()
+                {
+                    return Ok(());
+                }
+            }
+            if text.len() > EVENT_MAX {
+                return Err(self.unreachable("an event has no end"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A path segment that stands for itself, whatever is in it.
+fn segment(text: &str) -> String {
+    use std::fmt::Write as _;
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    // A dot segment would not reach the router as one.
+    if out.bytes().all(|b| b == b'.') { out.replace('.', "%2E") } else { out }
+}
+
+#[async_trait]
+impl EdgeRouterProvider for ControlClient {
+    fn kind(&self) -> &'static str {
+        "local"
+    }
+
+    async fn register_route(&self, config: RouteConfig) -> Result<RouteInfo> {
+        let route = self.call(Method::POST, "/v1/routes", Some(&RouteConfigJson::from(config))).await?;
+        self.info(route)
+    }
+
+    async fn update_route(&self, route_id: &str, update: RouteUpdate) -> Result<RouteInfo> {
+        let path = format!("/v1/routes/{}", segment(route_id));
+        let route = self.call(Method::PATCH, &path, Some(&RouteUpdateJson::from(update))).await?;
+        self.info(route)
+    }
+
+    async fn remove_route(&self, route_id: &str) -> Result<()> {
+        let path = format!("/v1/routes/{}", segment(route_id));
+        self.send(Method::DELETE, &path, None::<&()>).await.map(drop)
+    }
+
+    async fn get_route(&self, deployment_id: &str) -> Result<Option<RouteInfo>> {
+        self.optional(&format!("/v1/deployments/{}", segment(deployment_id))).await
+    }
+
+    async fn list_routes(&self, project_id: &str) -> Result<Vec<RouteInfo>> {
+        self.routes(&format!("/v1/routes?project={}", segment(project_id))).await
+    }
+
+    async fn check_route_health(&self, route_id: &str) -> Result<RouteHealthStatus> {
+        let path = format!("/v1/routes/{}/health", segment(route_id));
+        let health: HealthJson = self.call(Method::POST, &path, None::<&()>).await?;
+        Ok(health.into())
+    }
+}
+
+#[async_trait]
+impl RouterControl for ControlClient {
+    async fn all_routes(&self) -> Result<Vec<RouteInfo>> {
+        self.routes("/v1/routes").await
+    }
+
+    async fn route_count(&self) -> Result<usize> {
+        Ok(self.status().await?.routes)
+    }
+
+    async fn find_route(&self, key: &str) -> Result<Option<RouteInfo>> {
+        self.optional(&format!("/v1/routes/{}", segment(key))).await
+    }
+
+    async fn allocate_port(&self) -> Result<u16> {
+        let leased: PortJson = self.call(Method::POST, "/v1/ports", None::<&()>).await?;
+        Ok(leased.port)
+    }
+
+    async fn release_port(&self, port: u16) -> Result<bool> {
+        match self.send(Method::DELETE, &format!("/v1/ports/{port}"), None::<&()>).await {
+            Ok(_) => Ok(true),
+            Err(RouterError::Remote { code, .. }) if code == "PORT_NOT_LEASED" => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The router's events, until it stops; then the channel closes. A task follows them while there is a receiver.
+    fn subscribe(&self) -> broadcast::Receiver<RouterEvent> {
+        let (sender, receiver) = broadcast::channel(EVENTS_KEPT);
+        let client = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = client.follow(&sender).await {
+                tracing::debug!(%error, "events ended");
+            }
+        });
+        receiver
+    }
+}

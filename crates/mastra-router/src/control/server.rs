@@ -1,0 +1,311 @@
+//! The router's side of the control door.
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use futures_util::Stream;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{broadcast, watch};
+use tokio::task::JoinHandle;
+
+use super::wire::{
+    EventJson, HealthJson, PortJson, ProblemJson, RouteConfigJson, RouteJson, RouteUpdateJson, RouterJson, time,
+};
+use crate::error::{Result, RouterError};
+use crate::home::HomeLock;
+use crate::provider::RouterControl;
+use crate::route::RouteInfo;
+
+/// A route's configuration is a few hundred bytes.
+const BODY_MAX: usize = 64 * 1024;
+/// How long open answers may take once the server is to stop.
+const STOP_MOST: Duration = Duration::from_secs(2);
+
+/// What the server says of its router.
+#[derive(Clone, Debug)]
+pub struct ServerInfo {
+    /// Addresses that the proxy listens on.
+    pub listen: Vec<String>,
+    /// `port-mapping` or `reverse-proxy`.
+    pub strategy: String,
+    /// Domain that routes live under.
+    pub base_domain: String,
+}
+
+/// A control door that is open.
+#[must_use = "a server that is dropped stops"]
+pub struct ControlServer {
+    task: JoinHandle<()>,
+    stop: watch::Sender<bool>,
+    stop_requested: watch::Receiver<bool>,
+    socket: PathBuf,
+    lock: HomeLock,
+}
+
+struct Door {
+    router: Arc<dyn RouterControl>,
+    info: ServerInfo,
+    home: String,
+    started_at: SystemTime,
+    ask_stop: watch::Sender<bool>,
+    stop: watch::Receiver<bool>,
+}
+
+type Shared = State<Arc<Door>>;
+type Answer = Result<Response, Problem>;
+
+impl ControlServer {
+    /// Opens the door in the home that `lock` holds. A socket that a killed router left is no obstacle: with the lock in
+    /// our hands nobody listens on it.
+    ///
+    /// # Errors
+    /// [`RouterError::File`] when the socket cannot be made.
+    pub fn start(lock: HomeLock, router: Arc<dyn RouterControl>, info: ServerInfo) -> Result<Self> {
+        let socket = lock.home().socket_path();
+        let _ = std::fs::remove_file(&socket);
+        let failed = |source| RouterError::File { action: "create the socket", path: socket.clone(), source };
+        // The directory is 0700 from its birth, so there is no moment at which another user could connect.
+        let listener = UnixListener::bind(&socket).map_err(failed)?;
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&socket, mode).map_err(failed)?;
+
+        let (stop, stopped) = watch::channel(false);
+        let (ask_stop, stop_requested) = watch::channel(false);
+        let home = lock.home().path().display().to_string();
+        let started_at = SystemTime::now();
+        let door = Door { router, info, home, started_at, ask_stop, stop: stopped.clone() };
+        let app = app(Arc::new(door));
+        let mut ended = stopped;
+        let task = tokio::spawn(async move {
+            let until = async move {
+                let _ = ended.wait_for(|stop| *stop).await;
+            };
+            // Accepting never fails for good: errors are waited out inside.
+            let _ = axum::serve(OwnUser(listener), app).with_graceful_shutdown(until).await;
+        });
+        Ok(Self { task, stop, stop_requested, socket, lock })
+    }
+
+    /// Ends when a client has asked the router to stop.
+    pub async fn stop_requested(&self) {
+        let mut asked = self.stop_requested.clone();
+        if asked.wait_for(|stop| *stop).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Closes the door: open answers end, then the socket is removed and the home given up.
+    pub async fn stop(mut self) {
+        self.stop.send_replace(true);
+        if tokio::time::timeout(STOP_MOST, &mut self.task).await.is_err() {
+            self.task.abort();
+        }
+        let _ = std::fs::remove_file(&self.socket);
+        drop(self.lock);
+    }
+}
+
+/// Connections of the own user, and of root, who could read the router's memory anyway.
+struct OwnUser(UnixListener);
+
+impl axum::serve::Listener for OwnUser {
+    type Io = UnixStream;
+    type Addr = ();
+
+    async fn accept(&mut self) -> (UnixStream, ()) {
+        let own = rustix::process::geteuid().as_raw();
+        loop {
+            match self.0.accept().await {
+                Ok((io, _)) => match io.peer_cred() {
+                    Ok(peer) if peer.uid() == own || peer.uid() == 0 => return (io, ()),
+                    _ => tracing::warn!("another user's connection to the control socket was refused"),
+                },
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept on the control socket");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn app(door: Arc<Door>) -> Router {
+    Router::new()
+        .route("/v1/routes", get(list).post(register))
+        .route("/v1/routes/{key}", get(find).patch(update).delete(remove))
+        .route("/v1/routes/{key}/health", post(check))
+        .route("/v1/deployments/{id}", get(deployment))
+        .route("/v1/ports", post(lease))
+        .route("/v1/ports/{port}", delete(release))
+        .route("/v1/status", get(status))
+        .route("/v1/stop", post(stop))
+        .route("/v1/events", get(events))
+        .fallback(|| async { problem(404, "NOT_FOUND", "The control API has no such path.") })
+        .method_not_allowed_fallback(|| async { problem(405, "METHOD_NOT_ALLOWED", "This path has no such method.") })
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(middleware::from_fn(no_browsers))
+        .with_state(door)
+}
+
+/// Nothing in a browser has business here. One that is led here all the same says where from.
+async fn no_browsers(request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    if headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site") {
+        return problem(403, "FORBIDDEN", "Requests of web pages are refused.");
+    }
+    next.run(request).await
+}
+
+struct Problem(Response);
+
+impl From<RouterError> for Problem {
+    fn from(error: RouterError) -> Self {
+        Self(respond_problem(&ProblemJson::from(&error)))
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
+
+fn problem(status: u16, code: &str, detail: &str) -> Response {
+    let title = StatusCode::from_u16(status).ok().and_then(|s| s.canonical_reason()).unwrap_or("Error").to_owned();
+    respond_problem(&ProblemJson { title, status, code: code.to_owned(), detail: detail.to_owned(), hint: None })
+}
+
+fn respond_problem(problem: &ProblemJson) -> Response {
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    respond(status, "application/problem+json", problem)
+}
+
+fn respond(status: StatusCode, content_type: &'static str, body: &impl Serialize) -> Response {
+    let body = serde_json::to_vec(body).unwrap_or_default();
+    (status, [(header::CONTENT_TYPE, content_type)], body).into_response()
+}
+
+fn json(body: &impl Serialize) -> Answer {
+    Ok(respond(StatusCode::OK, "application/json", body))
+}
+
+/// Reads a body. Its type must be exactly JSON: forms and text are what a web page could send unasked.
+fn read<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> Result<T, Problem> {
+    if headers.get(header::CONTENT_TYPE).is_none_or(|t| t.as_bytes() != b"application/json") {
+        return Err(Problem(problem(415, "UNSUPPORTED_MEDIA_TYPE", "The body has to be application/json.")));
+    }
+    serde_json::from_slice(body).map_err(|error| Problem(problem(400, "BAD_JSON", &error.to_string())))
+}
+
+/// The route of an id, a deployment or a name.
+async fn route(door: &Door, key: &str) -> Result<RouteInfo, Problem> {
+    let found = door.router.find_route(key).await?;
+    Ok(found.ok_or_else(|| RouterError::RouteNotFound { id: key.to_owned() })?)
+}
+
+async fn list(State(door): Shared, Query(query): Query<std::collections::HashMap<String, String>>) -> Answer {
+    let routes = match query.get("project") {
+        Some(project) => door.router.list_routes(project).await?,
+        None => door.router.all_routes().await?,
+    };
+    json(&routes.into_iter().map(RouteJson::from).collect::<Vec<_>>())
+}
+
+async fn register(State(door): Shared, headers: HeaderMap, body: Bytes) -> Answer {
+    let config: RouteConfigJson = read(&headers, &body)?;
+    let route = door.router.register_route(config.into()).await?;
+    Ok(respond(StatusCode::CREATED, "application/json", &RouteJson::from(route)))
+}
+
+async fn find(State(door): Shared, Path(key): Path<String>) -> Answer {
+    json(&RouteJson::from(route(&door, &key).await?))
+}
+
+async fn update(State(door): Shared, Path(key): Path<String>, headers: HeaderMap, body: Bytes) -> Answer {
+    let update: RouteUpdateJson = read(&headers, &body)?;
+    let id = route(&door, &key).await?.route_id;
+    json(&RouteJson::from(door.router.update_route(id.as_str(), update.into()).await?))
+}
+
+async fn remove(State(door): Shared, Path(key): Path<String>) -> Answer {
+    // Idempotent as the provider's method; who wants to know whether there was one asks first.
+    let id = door.router.find_route(&key).await?.map_or(key, |r| r.route_id.to_string());
+    door.router.remove_route(&id).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn check(State(door): Shared, Path(key): Path<String>) -> Answer {
+    let id = door.router.find_route(&key).await?.map_or(key, |r| r.route_id.to_string());
+    json(&HealthJson::from(door.router.check_route_health(&id).await?))
+}
+
+async fn deployment(State(door): Shared, Path(id): Path<String>) -> Answer {
+    match door.router.get_route(&id).await? {
+        Some(route) => json(&RouteJson::from(route)),
+        None => Err(RouterError::RouteNotFound { id }.into()),
+    }
+}
+
+async fn lease(State(door): Shared) -> Answer {
+    json(&PortJson { port: door.router.allocate_port().await? })
+}
+
+async fn release(State(door): Shared, Path(port): Path<u16>) -> Answer {
+    match door.router.release_port(port).await? {
+        true => Ok(StatusCode::NO_CONTENT.into_response()),
+        false => Ok(problem(404, "PORT_NOT_LEASED", &format!("Port {port} is not leased."))),
+    }
+}
+
+async fn status(State(door): Shared) -> Answer {
+    json(&RouterJson {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        home: door.home.clone(),
+        listen: door.info.listen.clone(),
+        strategy: door.info.strategy.clone(),
+        base_domain: door.info.base_domain.clone(),
+        started_at: time(door.started_at),
+        routes: door.router.route_count().await?,
+    })
+}
+
+async fn stop(State(door): Shared) -> Answer {
+    door.ask_stop.send_replace(true);
+    Ok(StatusCode::ACCEPTED.into_response())
+}
+
+async fn events(State(door): Shared) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let state = (door.router.subscribe(), door.stop.clone());
+    let stream = futures_util::stream::unfold(state, |(mut events, mut stop)| async move {
+        let event = tokio::select! {
+            event = events.recv() => event,
+            _ = stop.wait_for(|stop| *stop) => return None,
+        };
+        let told = match event {
+            Ok(event) => Event::default().data(serde_json::to_string(&EventJson::from(event)).unwrap_or_default()),
+            Err(broadcast::error::RecvError::Lagged(missed)) => {
+                Event::default().event("lagged").data(missed.to_string())
+            }
+            Err(broadcast::error::RecvError::Closed) => return None,
+        };
+        Some((Ok(told), (events, stop)))
+    });
+    Sse::new(stream).keep_alive(KeepAlive::default())
+}
