@@ -130,8 +130,10 @@ impl<'b> RequestHead<'b> {
         let body = framing.announced(version)?;
         let has_body = !matches!(body, BodyLength::Empty | BodyLength::Length(0));
         let upgrade = framing.upgrade(version)?;
-        if upgrade.is_some() && has_body {
-            // Whether the bytes behind the head are the body or already the other protocol is a matter of opinion.
+        if has_body && upgrade.is_some_and(|protocols| !protocols.eq_ignore_ascii_case("h2c")) {
+            // Whether the bytes behind the head are the body or already the other protocol is a matter of opinion. For
+            // h2c it is not: HTTP/2 starts behind the body (RFC 7540 section 3.2), and Java's HttpClient asks for it by
+            // default with every POST.
             return Err(RequestError::UpgradeWithBody);
         }
         Ok(Self {

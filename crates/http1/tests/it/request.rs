@@ -66,6 +66,7 @@ fn framing_and_connection() {
     for (lines, upgrade) in [
         ("Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n", Some("websocket")),
         ("Connection: upgrade\r\nUpgrade: h2c, foo/2\r\nContent-Length: 0\r\n", Some("h2c, foo/2")),
+        ("Connection: upgrade\r\nUpgrade: h2c\r\nContent-Length: 3\r\n", Some("h2c")),
         ("Upgrade: websocket\r\n", None),
         ("Upgrade: websocket\r\nContent-Length: 3\r\n", None),
         ("Connection: upgrade\r\n", None),
