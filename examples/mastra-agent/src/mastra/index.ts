@@ -14,16 +14,15 @@ const support = new Agent({
   tools: { orderStatus },
 });
 
-const { DESK_STUDIO_BASE: studioBase, DESK_API_PREFIX: apiPrefix } = process.env;
-
 export const mastra = new Mastra({
   agents: { support },
   workflows: { triage },
   tools: { orderStatus },
   server: {
     apiRoutes: routes,
-    // Set both to serve the whole application under a path, as in /desk and /desk/api.
-    ...(studioBase ? { studioBase } : {}),
-    ...(apiPrefix ? { apiPrefix } : {}),
+    // Set both to serve the whole application under a path, as in /desk and /desk/api. `mastra dev`
+    // reads this block by itself, so it can name only imports and the environment.
+    ...(process.env.DESK_STUDIO_BASE ? { studioBase: process.env.DESK_STUDIO_BASE } : {}),
+    ...(process.env.DESK_API_PREFIX ? { apiPrefix: process.env.DESK_API_PREFIX } : {}),
   },
 });
