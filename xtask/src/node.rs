@@ -1,0 +1,98 @@
+//! Node and npm, for the example application and the end-to-end tests.
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::failure::Failure;
+use crate::process::{self, Run, which};
+use crate::workspace::Workspace;
+use crate::{debian, terminal};
+
+/// What Mastra needs.
+const OLDEST: (u32, u32) = (22, 13);
+/// What npm's `node` package gives where the machine's Node is older.
+const OURS: &str = "node@24.21.0";
+
+/// A Node that is new enough, and the PATH that makes every child use it.
+#[derive(Debug)]
+pub(crate) struct Node {
+    program: PathBuf,
+    path: OsString,
+}
+
+impl Node {
+    pub(crate) fn find_or_install(workspace: &Workspace) -> Result<Self, Failure> {
+        if let Some(program) = which("node").filter(|program| new_enough(program)) {
+            need_npm()?;
+            return Ok(Self { program, path: process::path_with(&[]) });
+        }
+        let directory = workspace.tool("node");
+        let bin = directory.join("node_modules").join("node").join("bin");
+        let program = bin.join("node");
+        if !new_enough(&program) {
+            need_npm()?;
+            terminal::line(&format!("installing {OURS} from npm: the machine's own is missing or too old"));
+            std::fs::create_dir_all(&directory)?;
+            std::fs::write(directory.join("package.json"), "{\"private\":true}\n")?;
+            let arguments = ["install", "--no-audit", "--no-fund", OURS];
+            Run::new("npm", &arguments)
+                .directory(&directory)
+                .run()
+                .map_err(|_| Failure::unavailable(format!("npm could not install {OURS}")))?;
+        }
+        if !new_enough(&program) {
+            return Err(Failure::unavailable(format!("{OURS} was installed from npm but does not run")));
+        }
+        Ok(Self { program, path: process::path_with(&[&bin]) })
+    }
+
+    pub(crate) fn run(&self, directory: &Path, arguments: &[OsString]) -> Run {
+        Run::new(&self.program, arguments).directory(directory).env("PATH", &self.path)
+    }
+
+    /// Installs what `package-lock.json` names, unless that was done since the lock file last changed.
+    pub(crate) fn install_packages(&self, directory: &Path) -> Result<(), Failure> {
+        // npm writes this file when it is done.
+        let installed = directory.join("node_modules").join(".package-lock.json");
+        if newer(&installed, &directory.join("package-lock.json")) {
+            return Ok(());
+        }
+        terminal::line(&format!("npm ci in {}", directory.display()));
+        Run::new("npm", &["ci", "--no-audit", "--no-fund"])
+            .directory(directory)
+            .env("PATH", &self.path)
+            .run()
+            .map_err(|_| Failure::unavailable(format!("npm could not install the packages of {}", directory.display())))
+    }
+}
+
+fn need_npm() -> Result<(), Failure> {
+    if which("npm").is_some() { Ok(()) } else { debian::install("npm") }
+}
+
+fn new_enough(program: &Path) -> bool {
+    Run::new(program, &["--version"]).read().and_then(|version| parse_version(&version)).is_some_and(|it| it >= OLDEST)
+}
+
+fn parse_version(text: &str) -> Option<(u32, u32)> {
+    let mut numbers = text.strip_prefix('v')?.split('.').map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
+fn newer(one: &Path, other: &Path) -> bool {
+    let changed = |path: &Path| path.metadata().and_then(|metadata| metadata.modified()).ok();
+    matches!((changed(one), changed(other)), (Some(one), Some(other)) if one >= other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_compare_as_numbers() {
+        assert_eq!(parse_version("v22.13.0"), Some((22, 13)));
+        assert!(parse_version("v9.99.0") < Some(OLDEST));
+        assert!(parse_version("v22.9.0") < Some(OLDEST));
+        assert!(parse_version("v24.1.0") > Some(OLDEST));
+        assert_eq!(parse_version("24"), None);
+    }
+}
