@@ -96,7 +96,8 @@ pub struct ProxyConfig {
     pub idle_timeout: Duration,
     /// How long open exchanges may go on after a stop was asked for. Default: 5 s.
     pub drain_timeout: Duration,
-    /// Connections from clients at one time, of all threads. Default: 10,000.
+    /// Connections from clients at one time, of all threads; fewer where the limit of open files does not allow for
+    /// twice as many. Default: 10,000.
     pub max_connections: usize,
     /// Idle connections kept to one target by each thread. Default: 128.
     pub pool_size: usize,

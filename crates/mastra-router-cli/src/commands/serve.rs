@@ -79,7 +79,11 @@ pub(crate) fn defaults() -> LocalEdgeRouterConfig {
 }
 
 /// Starts a router with its routes, and opens its control door last: who can connect finds everything in place.
-pub(crate) async fn launch(config: LocalEdgeRouterConfig, routes: Vec<RouteConfig>, home: &Home) -> Result<Running, Failure> {
+pub(crate) async fn launch(
+    config: LocalEdgeRouterConfig,
+    routes: Vec<RouteConfig>,
+    home: &Home,
+) -> Result<Running, Failure> {
     init_log();
     let strategy = match config.strategy {
         RoutingStrategy::PortMapping => "port-mapping",

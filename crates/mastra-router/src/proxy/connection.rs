@@ -22,6 +22,9 @@ use super::worker;
 /// How long what a client still sends is read after an answer that did not wait for it.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// How long a connection must have had nothing to do to make room for another.
+const SHED_AFTER: Duration = Duration::from_secs(1);
+
 /// A connection's socket, with what the proxy needs beyond reading and writing.
 pub(crate) trait ClientIo: Io + Send {
     /// Lets the connection end with a reset instead of an orderly close.
@@ -77,6 +80,7 @@ impl<S: ClientIo> Client<S> {
     /// Waits for the first bytes of a request; false when the connection is to end instead.
     async fn wait(&mut self, mut idle: Pin<&mut IdleTimer>) -> bool {
         idle.as_mut().restart();
+        let shed = worker::times_shed();
         poll_fn(|cx| {
             if worker::is_draining() {
                 return Poll::Ready(false);
@@ -84,6 +88,8 @@ impl<S: ClientIo> Client<S> {
             match poll_fill(&mut self.io, &mut self.input, false, cx) {
                 Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(false),
                 Poll::Ready(Ok(_)) => Poll::Ready(true),
+                // One that was accepted a moment ago is about to send its request.
+                Poll::Pending if worker::times_shed() != shed && idle.elapsed() >= SHED_AFTER => Poll::Ready(false),
                 Poll::Pending => idle.as_mut().poll_over(cx).map(|()| false),
             }
         })
@@ -244,6 +250,10 @@ impl IdleTimer {
 
     fn restart(mut self: Pin<&mut Self>) {
         self.since = Instant::now();
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.since.elapsed()
     }
 
     fn poll_over(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {

@@ -13,7 +13,7 @@ mod upgrade;
 mod upstream;
 mod worker;
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -60,25 +60,9 @@ impl ReverseProxy {
         suspect: Suspect,
     ) -> Result<Self> {
         let threads = config.threads.unwrap_or_else(default_threads);
-        let mut per_worker: Vec<Vec<std::net::TcpListener>> = (0..threads).map(|_| Vec::new()).collect();
-        let mut bound: Vec<SocketAddr> = Vec::new();
-        for &address in addresses {
-            let address = same_port(address, addresses, &bound);
-            let (local, listeners) = match listen::bind(address, threads) {
-                Err(RouterError::Listen { source, .. })
-                    if address.ip() == IpAddr::V6(Ipv6Addr::LOCALHOST)
-                        && addresses.len() > 1
-                        && source.kind() != std::io::ErrorKind::PermissionDenied =>
-                {
-                    tracing::warn!(%address, error = %source, "not listening on IPv6");
-                    continue;
-                }
-                outcome => outcome?,
-            };
-            bound.push(local);
-            per_worker.iter_mut().zip(listeners).for_each(|(worker, listener)| worker.push(listener));
-        }
-        let places = Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS)));
+        let (bound, per_worker) = bind_all(addresses, threads)?;
+        let most = config.max_connections.min(descriptors() / 2);
+        let places = Arc::new(Semaphore::new(most.clamp(1, Semaphore::MAX_PERMITS)));
         let shared = Arc::new(Shared { base, config, limits: http1::Limits::default(), suspect });
         let (stop, stopped) = watch::channel(false);
         let mut proxy = Self { addresses: bound, stop, workers: Vec::with_capacity(threads) };
@@ -118,15 +102,61 @@ impl Drop for ReverseProxy {
     }
 }
 
-/// Where both loopback addresses ask for any port, they get the same one, so that one URL leads to both.
-fn same_port(address: SocketAddr, asked: &[SocketAddr], bound: &[SocketAddr]) -> SocketAddr {
-    let all_any = asked.iter().all(|a| a.port() == 0);
-    match bound.first() {
-        Some(first) if all_any && bound.iter().all(|b| b.ip() != address.ip()) => {
-            SocketAddr::new(address.ip(), first.port())
+/// Listeners of each worker, by worker.
+type PerWorker = Vec<Vec<TcpListener>>;
+
+/// Attempts on a port that both loopback families have free, where any will do.
+const ANY_PORT_ATTEMPTS: usize = 32;
+
+fn bind_all(addresses: &[SocketAddr], threads: usize) -> Result<(Vec<SocketAddr>, PerWorker)> {
+    let any_port = addresses.len() > 1 && addresses.iter().all(|a| a.port() == 0);
+    let mut attempts = if any_port { ANY_PORT_ATTEMPTS } else { 1 };
+    loop {
+        attempts -= 1;
+        match bind_once(addresses, threads, any_port) {
+            Err(RouterError::PortInUse { .. }) if attempts > 0 => {}
+            outcome => return outcome,
         }
-        _ => address,
     }
+}
+
+/// Binds every address. With `one_port` the addresses of different families get the same port, so that one URL leads to
+/// both.
+fn bind_once(addresses: &[SocketAddr], threads: usize, one_port: bool) -> Result<(Vec<SocketAddr>, PerWorker)> {
+    let mut per_worker: PerWorker = (0..threads).map(|_| Vec::new()).collect();
+    let mut bound: Vec<SocketAddr> = Vec::new();
+    for &asked in addresses {
+        let port = match bound.first() {
+            Some(first) if one_port && bound.iter().all(|b| b.ip() != asked.ip()) => first.port(),
+            _ => asked.port(),
+        };
+        let (local, listeners) = match listen::bind(SocketAddr::new(asked.ip(), port), threads) {
+            // A machine without IPv6 is served on IPv4.
+            Err(RouterError::Listen { source, .. })
+                if asked.ip() == IpAddr::V6(Ipv6Addr::LOCALHOST)
+                    && addresses.len() > 1
+                    && source.kind() != std::io::ErrorKind::PermissionDenied =>
+            {
+                tracing::warn!(address = %asked, error = %source, "not listening on IPv6");
+                continue;
+            }
+            outcome => outcome?,
+        };
+        bound.push(local);
+        per_worker.iter_mut().zip(listeners).for_each(|(worker, listener)| worker.push(listener));
+    }
+    Ok((bound, per_worker))
+}
+
+/// Descriptors that connections may use: each takes one of its own and one for its upstream, so that a client that was
+/// accepted can be served. The rest is for what the process has open besides.
+fn descriptors() -> usize {
+    const BESIDES: usize = 48;
+    #[cfg(unix)]
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    #[cfg(not(unix))]
+    let limit = None;
+    limit.and_then(|l| usize::try_from(l).ok()).map_or(usize::MAX, |l| l.saturating_sub(BESIDES))
 }
 
 /// More threads than four only split the pools of upstream connections: four carry more than a machine's dev servers.

@@ -8,7 +8,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
 use super::Shared;
@@ -20,6 +20,9 @@ use crate::table::RouteTable;
 const REST_FIRST: Duration = Duration::from_millis(10);
 const REST_MOST: Duration = Duration::from_secs(1);
 
+/// How long a client waits for a place before idle connections are closed for it.
+const SHED_EVERY: Duration = Duration::from_millis(250);
+
 struct View {
     reader: watch::Receiver<Arc<RouteTable>>,
     table: Arc<RouteTable>,
@@ -29,6 +32,8 @@ struct View {
 thread_local! {
     static VIEW: RefCell<Option<View>> = const { RefCell::new(None) };
     static DRAINING: Cell<bool> = const { Cell::new(false) };
+    /// Counts the times that idle connections were asked to make room.
+    static SHED: Cell<u64> = const { Cell::new(0) };
     /// The tasks of this thread's connections, to be woken when draining begins. Slots are used again.
     static TRACKED: RefCell<(Vec<Option<Waker>>, Vec<usize>)> = const { RefCell::new((Vec::new(), Vec::new())) };
 }
@@ -86,8 +91,22 @@ fn tracked() -> usize {
     TRACKED.with_borrow(|(slots, free)| slots.len() - free.len())
 }
 
+/// How often idle connections were asked to make room: one that sees the number change while it has nothing to do, ends.
+pub(crate) fn times_shed() -> u64 {
+    SHED.get()
+}
+
+fn shed_idle() {
+    SHED.set(SHED.get() + 1);
+    wake_all();
+}
+
 fn start_draining() {
     DRAINING.set(true);
+    wake_all();
+}
+
+fn wake_all() {
     let wakers: Vec<Waker> = TRACKED.with_borrow(|(slots, _)| slots.iter().flatten().cloned().collect());
     wakers.iter().for_each(Waker::wake_by_ref);
 }
@@ -149,8 +168,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, places: Arc<Semaphor
     let Ok(local) = listener.local_addr() else { return };
     let mut rest = REST_FIRST;
     loop {
-        // Without a place the connection waits in the system's queue.
-        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let Ok(place) = place(&places).await else { return };
         match listener.accept().await {
             Ok((io, peer)) => {
                 rest = REST_FIRST;
@@ -168,6 +186,17 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, places: Arc<Semaphor
                 rest = (rest * 2).min(REST_MOST);
             }
         }
+    }
+}
+
+/// A place for a connection. While there is none, connections wait in the system's queue, and those that have nothing to
+/// do give theirs up.
+async fn place(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, AcquireError> {
+    loop {
+        if let Ok(place) = tokio::time::timeout(SHED_EVERY, places.clone().acquire_owned()).await {
+            return place;
+        }
+        shed_idle();
     }
 }
 
