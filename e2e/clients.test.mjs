@@ -11,7 +11,7 @@ import { Client } from 'undici';
 import { launchBrowser, openPage, shot } from './support/browser.mjs';
 import { fetch, getJson, socket } from './support/http.mjs';
 import { startMirror } from './support/mirror.mjs';
-import { run, waitFor } from './support/process.mjs';
+import { run } from './support/process.mjs';
 import { startDemo, startRouter } from './support/router.mjs';
 
 const patient = { timeout: 60_000 };
@@ -181,26 +181,22 @@ print(json.dumps([[u["url"], u["bytes"]] for u in urls]))
 });
 
 test('demo: every address it prints answers, and Ctrl-C ends it', { timeout: 120_000 }, async t => {
-  const { demo, command, stop } = await startDemo();
+  const { demo, stop } = await startDemo();
   t.after(() => stop());
+  // A demo keeps its state to itself, so what it prints is all there is to go by.
   const urls = await demo.printed(text => {
-    const found = [...text.matchAll(/http:\/\/[\w.-]+\.localhost:\d+[\w./-]*/g)].map(match => match[0]);
-    return found.length >= 2 && text.endsWith('\n') && [...new Set(found)];
+    const found = text.matchAll(/http:\/\/[\w.-]+\.localhost:\d+[\w./-]*(?=\s)/g);
+    const urls = [...new Set([...found].map(match => match[0]))];
+    return demo.output.stderr.includes('Ctrl-C') && urls.length >= 2 && urls;
   });
-  const routes = await waitFor('the routes to be active', async () => {
-    const listed = JSON.parse((await command('list', '--json')).stdout);
-    const all = listed.routes ?? listed;
-    return all.length >= 2 && all.every(route => route.status === 'active') && all;
-  });
-  assert.ok(routes.length >= 2);
   const browser = await launchBrowser();
   t.after(() => browser.close());
   const page = await openPage(t, browser);
   for (const [n, url] of urls.entries()) {
-    // Some of them are endless streams: the head is enough.
+    // Some are endless streams, so the head is enough; 405 is the echo, which wants a POST.
     const leave = new AbortController();
     const response = await fetch(url, { signal: leave.signal });
-    assert.ok(response.ok || response.status === 426, `${url}: ${response.status}`);
+    assert.ok(response.ok || response.status === 405, `${url}: ${response.status}`);
     leave.abort();
     if (!/text\/html/.test(response.headers.get('content-type'))) continue;
     await page.goto(url);

@@ -6,6 +6,7 @@ const running = new Set();
 
 // What a crashed test leaves behind would keep ports and processors busy.
 process.on('exit', () => running.forEach(child => signalGroup(child, 'SIGKILL')));
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
 
 /** Starts a program in a process group of its own and keeps what it prints. */
 export function start(program, args, { cwd, env } = {}) {

@@ -51,7 +51,6 @@ export async function startDemo() {
   const demo = start(binary, ['demo', '--listen', '127.0.0.1:0'], { env });
   return {
     demo,
-    command: (...args) => run(binary, args, { env }),
     async stop(signal) {
       const result = await demo.stop(signal);
       await rm(home, { recursive: true, force: true });
