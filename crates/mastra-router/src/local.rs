@@ -86,7 +86,8 @@ impl LocalEdgeRouter {
             reason: "it is empty".to_owned(),
         })?;
         let checker = HealthChecker::new(path, checks.timeout, checks.failure_threshold);
-        let settings = HealthSettings { interval: checks.interval, concurrency: CHECKS_AT_ONCE };
+        let settings =
+            HealthSettings { interval: checks.interval, concurrency: CHECKS_AT_ONCE, ..HealthSettings::default() };
         let tell = {
             let (urls, events) = (urls.clone(), events.clone());
             Arc::new(move |outcome: crate::health::CheckOutcome| {

@@ -46,6 +46,10 @@ impl RouteName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    pub(crate) fn shared(&self) -> Arc<str> {
+        self.0.clone()
+    }
 }
 
 fn label_fault(label: &str) -> Option<&'static str> {

@@ -65,7 +65,7 @@ impl RouteRegistry {
         let mut table = RouteTable::clone(&self.table());
         for spec in specs {
             let route = self.make(&table, spec)?;
-            table = table.with(route);
+            table.insert(route);
         }
         self.table.send_replace(Arc::new(table));
         Ok(())

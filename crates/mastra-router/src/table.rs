@@ -99,17 +99,8 @@ impl RouteTable {
     /// This table with `route` in it, in the place of an older one with the same id.
     #[must_use]
     pub fn with(&self, route: Arc<Route>) -> Self {
-        let mut table = self.without(&route.id);
-        table.by_id.insert(route.id.clone(), route.clone());
-        table.by_deployment.insert(route.spec.deployment_id.clone(), route.clone());
-        table.by_project.entry(route.spec.project_id.clone()).or_default().insert(route.sequence, route.clone());
-        table.in_order.insert(route.sequence, route.clone());
-        table.wildcards += usize::from(route.spec.wildcard);
-
-        let mut named = table.by_name(route.spec.name.as_str()).to_vec();
-        named.push(route.clone());
-        named.sort_by_key(|r| (std::cmp::Reverse(prefix(r).len()), r.sequence));
-        table.by_name.insert(route.spec.name.as_str().into(), NameEntry(named.into()));
+        let mut table = self.clone();
+        table.insert(route);
         table
     }
 
@@ -117,24 +108,44 @@ impl RouteTable {
     #[must_use]
     pub fn without(&self, id: &RouteId) -> Self {
         let mut table = self.clone();
-        let Some(route) = table.by_id.remove(id) else { return table };
-        table.by_deployment.remove(&route.spec.deployment_id);
-        table.in_order.remove(&route.sequence);
-        table.wildcards -= usize::from(route.spec.wildcard);
-        if let Some(routes) = table.by_project.get_mut(&route.spec.project_id) {
+        table.take(id);
+        table
+    }
+
+    /// Puts a route into a table that nobody else has yet: many at once need no copy for each.
+    pub(crate) fn insert(&mut self, route: Arc<Route>) {
+        self.take(&route.id);
+        self.by_id.insert(route.id.clone(), route.clone());
+        self.by_deployment.insert(route.spec.deployment_id.clone(), route.clone());
+        self.by_project.entry(route.spec.project_id.clone()).or_default().insert(route.sequence, route.clone());
+        self.in_order.insert(route.sequence, route.clone());
+        self.wildcards += usize::from(route.spec.wildcard);
+
+        let mut named = self.by_name(route.spec.name.as_str()).to_vec();
+        let name = route.spec.name.shared();
+        named.push(route);
+        named.sort_by_key(|r| (std::cmp::Reverse(prefix(r).len()), r.sequence));
+        self.by_name.insert(name, NameEntry(named.into()));
+    }
+
+    fn take(&mut self, id: &RouteId) {
+        let Some(route) = self.by_id.remove(id) else { return };
+        self.by_deployment.remove(&route.spec.deployment_id);
+        self.in_order.remove(&route.sequence);
+        self.wildcards -= usize::from(route.spec.wildcard);
+        if let Some(routes) = self.by_project.get_mut(&route.spec.project_id) {
             routes.remove(&route.sequence);
             if routes.is_empty() {
-                table.by_project.remove(&route.spec.project_id);
+                self.by_project.remove(&route.spec.project_id);
             }
         }
         let name = route.spec.name.as_str();
-        let rest: Vec<_> = table.by_name(name).iter().filter(|r| r.id != *id).cloned().collect();
+        let rest: Vec<_> = self.by_name(name).iter().filter(|r| r.id != *id).cloned().collect();
         if rest.is_empty() {
-            table.by_name.remove(name);
+            self.by_name.remove(name);
         } else {
-            table.by_name.insert(name.into(), NameEntry(rest.into()));
+            self.by_name.insert(route.spec.name.shared(), NameEntry(rest.into()));
         }
-        table
     }
 
     /// Where a request leads. `host` is lower case and has no port and no trailing dot; `path` has no query.

@@ -20,7 +20,8 @@ pub(super) async fn run(health: Arc<Health>) {
     let mut suspects = health.suspects.lock().await;
     let mut routes = health.routes.clone();
     let mut routes_end = false;
-    let mut plan = Plan { schedule: Schedule::new(health.settings.interval), newest: None };
+    let mut plan =
+        Plan { schedule: Schedule::new(health.settings.interval, health.settings.most_per_second), newest: None };
     let mut running = FuturesUnordered::new();
     loop {
         let table = routes.borrow_and_update().clone();

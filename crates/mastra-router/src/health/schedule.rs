@@ -14,6 +14,7 @@ const SUSPECT_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Schedule {
     interval: Duration,
+    most_per_second: u32,
     slots: HashMap<RouteId, Slot>,
     /// Earliest first. An entry that is not its slot's `due` was overtaken and is skipped.
     queue: BinaryHeap<Reverse<(Instant, RouteId)>>,
@@ -28,17 +29,17 @@ struct Slot {
 }
 
 impl Schedule {
-    pub(super) fn new(interval: Duration) -> Self {
+    pub(super) fn new(interval: Duration, most_per_second: u32) -> Self {
         // Spreading checks protects nothing, so the randomness of the standard library's hasher is enough.
         let random = RandomState::new().hash_one("schedule") | 1;
-        Self { interval, slots: HashMap::new(), queue: BinaryHeap::new(), random }
+        Self { interval, most_per_second, slots: HashMap::new(), queue: BinaryHeap::new(), random }
     }
 
     /// Adds a route. Its first check lies anywhere within an interval, so that routes added together are not checked
     /// together.
     pub(super) fn add(&mut self, id: &RouteId, now: Instant) {
         if !self.slots.contains_key(id) {
-            let due = now + self.interval.mul_f64(self.fraction());
+            let due = now + self.pace().mul_f64(self.fraction());
             self.slots.insert(id.clone(), Slot { due, last_start: None, running: false });
             self.queue.push(Reverse((due, id.clone())));
         }
@@ -86,12 +87,19 @@ impl Schedule {
     /// Plans a route's next check, an interval after the start of the one that has ended; a tenth more or less, so that
     /// routes do not fall into step.
     pub(super) fn finished(&mut self, id: &RouteId, now: Instant) {
-        let jittered = self.interval.mul_f64(0.9 + 0.2 * self.fraction());
+        let jittered = self.pace().mul_f64(0.9 + 0.2 * self.fraction());
         if let Some(slot) = self.slots.get_mut(id) {
             slot.running = false;
             slot.due = (slot.last_start.unwrap_or(now) + jittered).max(now);
             self.queue.push(Reverse((slot.due, id.clone())));
         }
+    }
+
+    /// Time from one check of a route to the next: the interval, or longer where so many routes in one interval would be
+    /// more checks a second than are allowed.
+    fn pace(&self) -> Duration {
+        let least = self.slots.len() as f64 / f64::from(self.most_per_second.max(1));
+        self.interval.max(Duration::from_secs_f64(least))
     }
 
     /// Brings the next check of a route forward.
@@ -130,7 +138,7 @@ mod tests {
     #[test]
     fn first_checks_are_spread_over_an_interval() {
         let begin = Instant::now();
-        let mut schedule = Schedule::new(INTERVAL);
+        let mut schedule = Schedule::new(INTERVAL, u32::MAX);
         for id in ids(10_000) {
             schedule.add(&id, begin);
         }
@@ -143,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_route_is_checked_about_every_interval_and_never_overlaps_itself() {
-        let mut schedule = Schedule::new(INTERVAL);
+        let mut schedule = Schedule::new(INTERVAL, u32::MAX);
         let id = &ids(1)[0];
         let mut now = Instant::now();
         schedule.add(id, now);
@@ -170,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_suspect_is_checked_at_once_and_once_a_second() {
-        let mut schedule = Schedule::new(INTERVAL);
+        let mut schedule = Schedule::new(INTERVAL, u32::MAX);
         let id = &ids(1)[0];
         let begin = Instant::now();
         schedule.add(id, begin);
@@ -186,7 +194,7 @@ mod tests {
 
     #[test]
     fn what_is_removed_leaves_nothing() {
-        let mut schedule = Schedule::new(INTERVAL);
+        let mut schedule = Schedule::new(INTERVAL, u32::MAX);
         let now = Instant::now();
         for id in ids(100) {
             schedule.add(&id, now);
@@ -196,5 +204,20 @@ mod tests {
         }
         assert_eq!(schedule.next_due(), None);
         assert!(schedule.queue.is_empty() && schedule.slots.is_empty());
+    }
+
+    #[test]
+    fn many_routes_stretch_the_interval() {
+        let mut schedule = Schedule::new(Duration::from_secs(1), 100);
+        let start = Instant::now();
+        let ids: Vec<RouteId> = (0..1000).map(|i| RouteId::from(format!("r{i}").as_str())).collect();
+        ids.iter().for_each(|id| schedule.add(id, start));
+        let later = start + Duration::from_secs(20);
+        while let Some(id) = schedule.take_due(later) {
+            schedule.finished(&id, later);
+            // Next to be due after nine seconds at the earliest: a thousand routes at a hundred a second, less a tenth.
+            let due = schedule.slots[&id].due;
+            assert!(due >= later + Duration::from_secs(9), "{:?}", due - later);
+        }
     }
 }

@@ -29,7 +29,7 @@ fn setup(interval: Duration) -> Setup {
     let on_checked: Arc<dyn Fn(CheckOutcome) + Send + Sync> = Arc::new(move |outcome| drop(send.send(outcome)));
     let alive = Arc::downgrade(&on_checked);
     let checker = HealthChecker::new(HealthPath::parse("/health").unwrap().unwrap(), Duration::from_secs(20), 3);
-    let settings = HealthSettings { interval, ..HealthSettings::default() };
+    let settings = HealthSettings { interval, most_per_second: u32::MAX, ..HealthSettings::default() };
     let monitor = HealthMonitor::new(checker, settings, registry.reader(), on_checked);
     Setup { registry, monitor, outcomes, alive }
 }
@@ -234,7 +234,7 @@ async fn callers_take_turns_and_none_waits_longer_than_the_timeout() {
         let path = HealthPath::parse("/").unwrap().unwrap();
         let monitor = HealthMonitor::new(
             HealthChecker::new(path, Duration::from_millis(timeout), 3),
-            HealthSettings { interval: HOUR, concurrency: 4 },
+            HealthSettings { interval: HOUR, concurrency: 4, most_per_second: u32::MAX },
             registry.reader(),
             Arc::new(|_| {}),
         );
