@@ -1,4 +1,30 @@
 //! Local edge router: names instead of ports for the servers of one machine.
+//!
+//! A [`LocalEdgeRouter`] is made of a [`LocalEdgeRouterConfig`] and used through [`EdgeRouterProvider`]: register a route, get
+//! a URL that works, move it, remove it. With [`RoutingStrategy::PortMapping`], the default, the URL is the target's own;
+//! with [`RoutingStrategy::ReverseProxy`] one port serves all routes, told apart by host or path. The router of another
+//! process is used through [`control::ControlClient`], which has the same methods.
+//!
+//! ```
+//! use mastra_router::{EdgeRouterProvider, LocalEdgeRouter, LocalEdgeRouterConfig, RouteConfig, RoutingStrategy};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> mastra_router::Result<()> {
+//! let router = LocalEdgeRouter::start(LocalEdgeRouterConfig {
+//!     strategy: RoutingStrategy::ReverseProxy,
+//!     proxy_port: 0,
+//!     ..LocalEdgeRouterConfig::default()
+//! })
+//! .await?;
+//! let route = router.register_route(RouteConfig::new("deploy-1", "project-1", "shop", "localhost", 5173)).await?;
+//! let port = router.proxy_addresses()[0].port();
+//! assert_eq!(route.public_url, format!("http://localhost:{port}/shop"));
+//! router.close().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Parts can be used by themselves: [`RouteRegistry`] and [`RouteTable`], [`PortManager`], [`HealthChecker`], [`ReverseProxy`].
 
 mod config;
 pub mod control;
@@ -36,3 +62,8 @@ pub use route::{
 };
 pub use table::{Found, RouteTable};
 pub use target::{Addresses, Target, TargetHost};
+
+/// The README's examples are examples of this crate.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+pub struct Readme;
