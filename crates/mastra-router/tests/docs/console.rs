@@ -1,4 +1,4 @@
-//! The README's terminal sessions and configuration file, carried out.
+//! The README's terminal transcripts and configuration file, carried out.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
@@ -20,14 +20,14 @@ struct Step {
 }
 
 #[test]
-fn the_sessions_say_what_they_said() {
+fn the_transcripts_hold() {
     if !["bash", "curl", "python3"].into_iter().all(is_installed) {
         eprintln!("skipped: bash, curl and python3 are needed");
         return;
     }
     let readme = read("README.md");
     let steps: Vec<Step> = blocks(&readme, "console").into_iter().flat_map(steps).collect();
-    assert!(steps.len() > 10, "the sessions were not found");
+    assert!(steps.len() > 10, "the transcripts were not found");
 
     let dir = tempfile::tempdir().unwrap();
     let script = script(&steps);

@@ -1,4 +1,5 @@
 //! What the documents say is true of the code.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may fail as tests do")]
 
 mod console;
 mod examples;
