@@ -11,7 +11,6 @@ mod failure;
 mod fuzz;
 mod node;
 mod process;
-mod readme;
 mod summary;
 mod terminal;
 mod test;

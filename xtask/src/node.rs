@@ -49,15 +49,23 @@ impl Node {
         Run::new(&self.program, arguments).directory(directory).env("PATH", &self.path)
     }
 
-    /// Installs what `package-lock.json` names, unless that was done since the lock file last changed.
+    /// Installs the packages of a directory, unless that was done since what names them last changed: the lock file, or
+    /// `package.json` with exact versions where npm cannot make a lock file that it reads again (as for Mastra's
+    /// platform packages).
     pub(crate) fn install_packages(&self, directory: &Path) -> Result<(), Failure> {
+        let lock = directory.join("package-lock.json");
+        let (named, arguments) = if lock.is_file() {
+            (lock, ["ci", "--no-audit", "--no-fund"].as_slice())
+        } else {
+            (directory.join("package.json"), ["install", "--no-package-lock", "--no-audit", "--no-fund"].as_slice())
+        };
         // npm writes this file when it is done.
         let installed = directory.join("node_modules").join(".package-lock.json");
-        if newer(&installed, &directory.join("package-lock.json")) {
+        if newer(&installed, &named) {
             return Ok(());
         }
-        terminal::line(&format!("npm ci in {}", directory.display()));
-        Run::new("npm", &["ci", "--no-audit", "--no-fund"])
+        terminal::line(&format!("npm {} in {}", arguments.first().unwrap_or(&""), directory.display()));
+        Run::new("npm", arguments)
             .directory(directory)
             .env("PATH", &self.path)
             .run()

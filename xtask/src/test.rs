@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::process::which;
 use crate::summary::{Outcome, Summary};
 use crate::workspace::Workspace;
-use crate::{e2e, readme, terminal};
+use crate::{e2e, terminal};
 
 /// One thing that has to hold.
 pub(crate) struct Step {
@@ -27,9 +27,13 @@ pub(crate) const STEPS: &[Step] = &[
         run: deny,
         optional: true,
     },
-    Step { name: "cargo-test", about: "unit, integration and documentation tests", run: cargo_test, optional: false },
+    Step {
+        name: "cargo-test",
+        about: "unit, integration and documentation tests, the README's examples among them",
+        run: cargo_test,
+        optional: false,
+    },
     Step { name: "build", about: "the release binary of the command", run: build, optional: false },
-    Step { name: "readme", about: "the console examples of README.md", run: readme::run, optional: false },
     Step {
         name: "e2e",
         about: "real applications and a real browser behind the command",
