@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
@@ -163,10 +164,16 @@ fn app(door: Arc<Door>) -> Router {
         .with_state(door)
 }
 
-/// Nothing in a browser has business here. One that is led here all the same says where from.
+/// Nothing in a browser has business here. One that is led here all the same says where from; and a name that was pointed
+/// at this machine is not the one our clients ask for.
 async fn no_browsers(request: Request, next: Next) -> Response {
     let headers = request.headers();
-    if headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site") {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let of_a_page = |name: &str| name == "origin" || name.starts_with("sec-fetch-") || name == "upgrade";
+    if hosts.next().is_none_or(|host| host != "localhost") || hosts.next().is_some() {
+        return problem(421, "MISDIRECTED", "The control API is asked for as localhost.");
+    }
+    if headers.keys().any(|name| of_a_page(name.as_str())) {
         return problem(403, "FORBIDDEN", "Requests of web pages are refused.");
     }
     next.run(request).await
@@ -207,12 +214,17 @@ fn json(body: &impl Serialize) -> Answer {
 }
 
 /// Reads a body. Its type must be exactly JSON: forms and text are what a web page could send unasked.
-fn read<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> Result<T, Problem> {
-    if headers.get(header::CONTENT_TYPE).is_none_or(|t| t.as_bytes() != b"application/json") {
+fn read<T: DeserializeOwned>(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<T, Problem> {
+    let body = body.map_err(|rejection| {
+        let status = rejection.status().as_u16();
+        Problem(Box::new(problem(status, "BAD_BODY", &rejection.body_text())))
+    })?;
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    if types.next().is_none_or(|t| t.as_bytes() != b"application/json") || types.next().is_some() {
         let answer = problem(415, "UNSUPPORTED_MEDIA_TYPE", "The body has to be application/json.");
         return Err(Problem(Box::new(answer)));
     }
-    serde_json::from_slice(body).map_err(|error| Problem(Box::new(problem(400, "BAD_JSON", &error.to_string()))))
+    serde_json::from_slice(&body).map_err(|error| Problem(Box::new(problem(400, "BAD_JSON", &error.to_string()))))
 }
 
 /// The route of an id, a deployment or a name.
@@ -229,8 +241,8 @@ async fn list(State(door): Shared, Query(query): Query<std::collections::HashMap
     json(&routes.into_iter().map(RouteJson::from).collect::<Vec<_>>())
 }
 
-async fn register(State(door): Shared, headers: HeaderMap, body: Bytes) -> Answer {
-    let config: RouteConfigJson = read(&headers, &body)?;
+async fn register(State(door): Shared, headers: HeaderMap, body: Result<Bytes, BytesRejection>) -> Answer {
+    let config: RouteConfigJson = read(&headers, body)?;
     let route = door.router.register_route(config.into()).await?;
     Ok(respond(StatusCode::CREATED, "application/json", &RouteJson::from(route)))
 }
@@ -239,21 +251,23 @@ async fn find(State(door): Shared, Path(key): Path<String>) -> Answer {
     json(&RouteJson::from(route(&door, &key).await?))
 }
 
-async fn update(State(door): Shared, Path(key): Path<String>, headers: HeaderMap, body: Bytes) -> Answer {
-    let update: RouteUpdateJson = read(&headers, &body)?;
-    let id = route(&door, &key).await?.route_id;
-    json(&RouteJson::from(door.router.update_route(id.as_str(), update.into()).await?))
+async fn update(
+    State(door): Shared,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer {
+    let update: RouteUpdateJson = read(&headers, body)?;
+    json(&RouteJson::from(door.router.update_route(&id, update.into()).await?))
 }
 
-async fn remove(State(door): Shared, Path(key): Path<String>) -> Answer {
-    // Idempotent as the provider's method; who wants to know whether there was one asks first.
-    let id = door.router.find_route(&key).await?.map_or(key, |r| r.route_id.to_string());
+/// By id, or deployment, as the provider's method: never by name, which might be that of somebody else's deployment.
+async fn remove(State(door): Shared, Path(id): Path<String>) -> Answer {
     door.router.remove_route(&id).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-async fn check(State(door): Shared, Path(key): Path<String>) -> Answer {
-    let id = door.router.find_route(&key).await?.map_or(key, |r| r.route_id.to_string());
+async fn check(State(door): Shared, Path(id): Path<String>) -> Answer {
     json(&HealthJson::from(door.router.check_route_health(&id).await?))
 }
 
@@ -268,8 +282,12 @@ async fn lease(State(door): Shared) -> Answer {
     json(&PortJson { port: door.router.allocate_port().await? })
 }
 
-async fn release(State(door): Shared, Path(port): Path<u16>) -> Answer {
-    match door.router.release_port(port).await? {
+async fn release(State(door): Shared, Path(port): Path<String>) -> Answer {
+    let leased = match port.parse() {
+        Ok(port) => door.router.release_port(port).await?,
+        Err(_) => false,
+    };
+    match leased {
         true => Ok(StatusCode::NO_CONTENT.into_response()),
         false => Ok(problem(404, "PORT_NOT_LEASED", &format!("Port {port} is not leased."))),
     }
