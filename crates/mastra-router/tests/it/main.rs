@@ -1,0 +1,12 @@
+//! The router in this process, between clients and upstreams that tests write and read by hand.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails; Clippy exempts test functions, not their helpers"
+)]
+
+mod edge;
+mod hostile;
+mod legitimate;
+mod upstream;
+mod wire;
