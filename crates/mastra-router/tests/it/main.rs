@@ -8,5 +8,7 @@
 mod edge;
 mod hostile;
 mod legitimate;
+mod routing;
 mod upstream;
+mod upstreams;
 mod wire;

@@ -83,6 +83,11 @@ impl Wire {
         within("room to write", self.io.write_all(bytes.as_ref())).await.unwrap();
     }
 
+    /// Sends to a side that may close before it has read all.
+    pub(crate) async fn offer(&mut self, bytes: impl AsRef<[u8]>) {
+        let _ = within("room to write", self.io.write_all(bytes.as_ref())).await;
+    }
+
     /// Says that nothing more will be sent.
     pub(crate) async fn shutdown(&mut self) {
         self.io.shutdown().await.unwrap();
