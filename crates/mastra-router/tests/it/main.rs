@@ -9,6 +9,7 @@ mod edge;
 mod hostile;
 mod legitimate;
 mod routing;
+mod streaming;
 mod upstream;
 mod upstreams;
 mod wire;
