@@ -8,8 +8,10 @@
 mod edge;
 mod hostile;
 mod legitimate;
+mod router;
 mod routing;
 mod streaming;
 mod upstream;
 mod upstreams;
+mod websocket;
 mod wire;
