@@ -149,11 +149,12 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, places: Arc<Semaphor
     let Ok(local) = listener.local_addr() else { return };
     let mut rest = REST_FIRST;
     loop {
-        // Without a place the connection waits in the system's queue.
-        let Ok(place) = places.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((io, peer)) => {
                 rest = REST_FIRST;
+                // Taken only now: a listener that held a place while nobody comes would keep it from the other listeners.
+                // Meanwhile those behind this one wait in the system's queue.
+                let Ok(place) = places.clone().acquire_owned().await else { return };
                 let _ = io.set_nodelay(true);
                 tokio::spawn(serve(io, peer, local, shared.clone(), place));
             }

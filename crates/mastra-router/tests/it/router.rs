@@ -359,6 +359,29 @@ async fn an_idle_connection_is_closed() {
 }
 
 #[tokio::test]
+async fn connections_beyond_the_most_wait_for_a_place() {
+    for threads in [1, 3] {
+        let edge = Edge::with(|c| {
+            c.proxy.max_connections = 1;
+            c.proxy.threads = Some(threads);
+        })
+        .await;
+        // Whichever family and thread a connection comes in at, the one place is for it.
+        for _ in 0..8 {
+            for address in edge.router.proxy_addresses() {
+                let mut first = Wire::connect(address).await;
+                assert_eq!(first.ask(get("no.localhost", "/")).await.status(), 404);
+                let mut second = Wire::connect(address).await;
+                second.send(get("no.localhost", "/")).await;
+                assert_eq!(first.ask(get("no.localhost", "/")).await.status(), 404);
+                drop(first);
+                assert_eq!(second.answer().await.status(), 404);
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn it_listens_on_loopback_only() {
     let edge = Edge::start().await;
     let ips: Vec<IpAddr> = edge.router.proxy_addresses().iter().map(SocketAddr::ip).collect();
