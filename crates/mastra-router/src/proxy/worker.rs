@@ -168,10 +168,12 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, places: Arc<Semaphor
     let Ok(local) = listener.local_addr() else { return };
     let mut rest = REST_FIRST;
     loop {
-        let Ok(place) = place(&places).await else { return };
         match listener.accept().await {
             Ok((io, peer)) => {
                 rest = REST_FIRST;
+                // Taken only now: a listener that held a place while nobody comes would keep it from the other listeners.
+                // Meanwhile those behind this one wait in the system's queue.
+                let Ok(place) = place(&places).await else { return };
                 let _ = io.set_nodelay(true);
                 tokio::spawn(serve(io, peer, local, shared.clone(), place));
             }

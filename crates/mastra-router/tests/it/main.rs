@@ -1,0 +1,17 @@
+//! The router in this process, between clients and upstreams that tests write and read by hand.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails; Clippy exempts test functions, not their helpers"
+)]
+
+mod edge;
+mod hostile;
+mod legitimate;
+mod router;
+mod routing;
+mod streaming;
+mod upstream;
+mod upstreams;
+mod websocket;
+mod wire;
