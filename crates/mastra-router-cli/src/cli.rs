@@ -10,7 +10,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[command(
     name = "mastra-router",
     version,
-    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 conflict, 5 needs privilege."
+    after_help = "\
+Environment:
+  MASTRA_ROUTER_HOME  directory of the router's state, where --home is not given
+  MASTRA_ROUTER_LOG   what serve and demo log: error, warn, info (default), debug or trace
+  NO_COLOR            no colour, where it is set and not empty
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 conflict, 5 needs privilege."
 )]
 pub(crate) struct Cli {
     /// Directory of the router's state [default: $MASTRA_ROUTER_HOME, else ~/.mastra/router].
@@ -51,20 +57,20 @@ pub(crate) enum Command {
     Url(Key),
     /// Check a route's target now; exit 1 when it is not healthy.
     Health(Key),
-    /// Lease free ports.
+    /// Lease free ports; the router keeps them until it stops.
     Port(Port),
     /// Follow what happens to routes.
     Watch,
     /// Say what the router is doing.
     Status,
-    /// Stop the router.
+    /// Stop the router, and wait until it has.
     Stop,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct Demo {
-    /// Address to listen on [default: port 3000 on 127.0.0.1 and ::1, or any free one].
-    #[arg(long, value_name = "ADDR:PORT")]
+    /// Address to listen on, may be repeated [default: port 3000 on 127.0.0.1 and ::1, or any free one].
+    #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
     pub(crate) listen: Vec<SocketAddr>,
 }
 
@@ -73,8 +79,8 @@ pub(crate) struct Serve {
     /// Configuration file (TOML).
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Address to listen on, may be repeated [default: 127.0.0.1:3000 and [::1]:3000].
-    #[arg(long, value_name = "ADDR:PORT")]
+    /// Address to listen on, may be repeated; port 0 is any free one [default: 127.0.0.1:3000 and [::1]:3000].
+    #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
     pub(crate) listen: Vec<SocketAddr>,
     /// Allow addresses that other machines can reach.
     #[arg(long)]
@@ -88,6 +94,10 @@ pub(crate) struct Serve {
     /// How routes are reached [default: reverse-proxy].
     #[arg(long, value_enum)]
     pub(crate) strategy: Option<Strategy>,
+}
+
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "it takes an address and a port: 127.0.0.1:3000 or [::1]:3000")
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -1,10 +1,12 @@
 //! The configuration file of `serve`.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use mastra_router::{LocalEdgeRouterConfig, LocalhostUrls, PortRange, RouteConfig, RoutingStrategy, Target};
+use mastra_router::{
+    LocalEdgeRouterConfig, LocalhostUrls, PortRange, RouteConfig, RouteName, RouteSpec, RoutingStrategy, Target,
+};
 use serde::Deserialize;
 
 use crate::failure::Failure;
@@ -43,7 +45,7 @@ enum Urls {
 
 /// One address or several.
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "it takes an address and a port, \"127.0.0.1:3000\", or a list of them")]
 pub(crate) enum Listen {
     One(SocketAddr),
     Many(Vec<SocketAddr>),
@@ -104,36 +106,91 @@ struct RouteEntry {
     wildcard: bool,
 }
 
+/// A file's routes, each with its place in it.
+#[derive(Debug, Default)]
+pub(crate) struct ConfiguredRoutes {
+    pub(crate) routes: Vec<RouteConfig>,
+    offsets: Vec<usize>,
+    source: Source,
+}
+
+/// The text of a file.
+#[derive(Debug, Default)]
+struct Source {
+    path: PathBuf,
+    text: String,
+}
+
+impl Source {
+    fn at(&self, offset: usize) -> String {
+        let before = self.text.get(..offset).unwrap_or(&self.text);
+        let line = before.matches('\n').count() + 1;
+        let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+        format!("{}:{line}:{column}", self.path.display())
+    }
+
+    /// The key whose value begins at `offset`, where it stands on the same line.
+    fn key(&self, offset: usize) -> Option<&str> {
+        let line = self.text.get(..offset)?.rsplit('\n').next()?;
+        let key = line.trim_end().strip_suffix('=')?.trim();
+        (!key.is_empty() && !key.contains(['=', '#', '"', '{'])).then_some(key)
+    }
+
+    fn invalid(&self, offset: usize, message: &str) -> Failure {
+        let key = self.key(offset).map(|key| format!("{key}: ")).unwrap_or_default();
+        let message = format!("{}: {key}{message}", self.at(offset));
+        Failure::usage("CONFIG_INVALID", message, Some("correct the file".to_owned()))
+    }
+}
+
+impl From<Vec<RouteConfig>> for ConfiguredRoutes {
+    /// Routes that are written in no file.
+    fn from(routes: Vec<RouteConfig>) -> Self {
+        Self { routes, ..Self::default() }
+    }
+}
+
+impl ConfiguredRoutes {
+    /// `failure` of the route with this index, with the place where it is written.
+    pub(crate) fn failure(&self, index: usize, mut failure: Failure) -> Failure {
+        if let Some(&offset) = self.offsets.get(index) {
+            failure.message = format!("{}: {}", self.source.at(offset), failure.message);
+        }
+        failure
+    }
+}
+
 impl ConfigFile {
     /// Reads a file: its settings and its routes.
     ///
     /// # Errors
     /// A failure that names the file and the place in it.
-    pub(crate) fn read(path: &Path) -> Result<(Self, Vec<RouteConfig>), Failure> {
+    pub(crate) fn read(path: &Path) -> Result<(Self, ConfiguredRoutes), Failure> {
         let text = std::fs::read_to_string(path).map_err(|error| {
             let message = format!("cannot read {}: {error}", path.display());
             Failure::usage("CONFIG_UNREADABLE", message, Some("check --config FILE".to_owned()))
         })?;
-        let at = |offset: usize| {
-            let before = text.get(..offset).unwrap_or(&text);
-            let line = before.matches('\n').count() + 1;
-            let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-            format!("{}:{line}:{column}", path.display())
-        };
-        let invalid = |offset: usize, message: &str| {
-            Failure::usage("CONFIG_INVALID", format!("{}: {message}", at(offset)), Some("correct the file".to_owned()))
-        };
-        let mut file: Self = toml::from_str(&text)
-            .map_err(|error| invalid(error.span().map_or(0, |s| s.start), error.message().trim()))?;
-        let mut routes = Vec::with_capacity(file.routes.len());
-        for entry in std::mem::take(&mut file.routes) {
+        let source = Source { path: path.to_owned(), text };
+        let mut file: Self = toml::from_str(&source.text)
+            .map_err(|error| source.invalid(error.span().map_or(0, |s| s.start), error.message().trim()))?;
+        let entries = std::mem::take(&mut file.routes);
+        let mut configured = ConfiguredRoutes { source, ..ConfiguredRoutes::default() };
+        for entry in entries {
             let offset = entry.span().start;
             let route = entry.into_inner();
-            let target = Target::parse_text(&route.target)
-                .map_err(|error| invalid(offset, &format!("routes.target of {:?}: {error}", route.name)))?;
-            routes.push(route.config(&target));
+            let target = Target::parse_text(&route.target).map_err(|error| {
+                configured.source.invalid(offset, &format!("routes.target of {:?}: {error}", route.name))
+            })?;
+            let route = route.config(&target);
+            configured.routes.push(route);
+            configured.offsets.push(offset);
         }
-        Ok((file, routes))
+        // Here rather than when they are registered, so that nothing listens yet when one is not valid.
+        for (index, route) in configured.routes.iter().enumerate() {
+            let valid = RouteName::parse(&route.subdomain).and_then(|_| RouteSpec::parse(route));
+            valid.map_err(|error| configured.failure(index, error.into()))?;
+        }
+        Ok((file, configured))
     }
 
     /// Puts the file's settings over `config`.

@@ -1,9 +1,4 @@
 //! The one place that writes to the terminal: data on stdout, talk on stderr.
-#![allow(
-    clippy::print_stderr,
-    clippy::print_stdout,
-    reason = "the output module; tests may print anyway, so an expectation would not hold there"
-)]
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
@@ -38,7 +33,7 @@ impl Output {
 
     /// A value as one line of JSON.
     pub(crate) fn json(&self, value: &impl Serialize) {
-        let text = serde_json::to_string(value).unwrap_or_default();
+        let text = json_text(value);
         let mut out = io::stdout();
         let _ = writeln!(out, "{text}").and_then(|()| out.flush());
     }
@@ -46,7 +41,7 @@ impl Output {
     /// Something to tell a person.
     pub(crate) fn say(&self, text: &str) {
         if !self.quiet {
-            eprintln!("{}", printable(text));
+            err(&printable(text));
         }
     }
 
@@ -80,15 +75,20 @@ impl Output {
     pub(crate) fn failure(&self, failure: &Failure) -> ExitCode {
         if self.json {
             let error = json!({ "code": failure.code, "message": failure.message, "hint": failure.hint });
-            eprintln!("{}", json!({ "error": error }));
+            err(&json_text(&json!({ "error": error })));
         } else {
-            eprintln!("error[{}]: {}", failure.code, printable(&failure.message));
+            err(&format!("error[{}]: {}", failure.code, printable(&failure.message)));
             if let Some(hint) = &failure.hint {
-                eprintln!("  hint: {}", printable(hint));
+                err(&format!("  hint: {}", printable(hint)));
             }
         }
         ExitCode::from(failure.exit as u8)
     }
+}
+
+/// A line on stderr. Where nobody reads it any more there is nobody to tell.
+fn err(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// A status with a dot for the eye; the word says it.
@@ -107,24 +107,41 @@ fn colored(line: &str) -> String {
 
 /// Text in which nothing moves the cursor, changes the terminal or turns the direction of reading.
 fn printable(text: &str) -> String {
-    let harmless = |c: char| {
-        !c.is_control() && !matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
-    };
     if text.chars().all(harmless) {
         return text.to_owned();
     }
     text.chars().map(|c| if harmless(c) { c.to_string() } else { c.escape_unicode().to_string() }).collect()
 }
 
+/// A value as JSON that does none of this either: JSON lets more stand for itself than terminals do.
+fn json_text(value: &impl Serialize) -> String {
+    let text = serde_json::to_string(value).unwrap_or_default();
+    if text.chars().all(harmless) {
+        return text;
+    }
+    // Outside of strings, all is ASCII; what is not harmless has one UTF-16 unit.
+    text.chars().map(|c| if harmless(c) { c.to_string() } else { format!("\\u{:04x}", u32::from(c)) }).collect()
+}
+
+fn harmless(c: char) -> bool {
+    !c.is_control()
+        && !matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{61c}')
+}
+
 /// What clap says of the command line: help on stdout, errors on stderr.
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
-    let json = std::env::args().any(|a| a == "--json");
-    if error.use_stderr() && json {
-        let text = error.to_string();
-        let message = text.trim_start_matches("error: ").lines().next().unwrap_or_default();
-        eprintln!("{}", json!({ "error": { "code": "USAGE", "message": message, "hint": "mastra-router --help" } }));
-    } else {
+    let text = error.to_string();
+    if !error.use_stderr() {
         let _ = error.print();
+    } else if std::env::args_os().any(|a| a == "--json") {
+        let message = text.trim_start_matches("error: ").lines().next().unwrap_or_default();
+        let hint = text.lines().find_map(|line| line.trim().strip_prefix("tip: ")).unwrap_or("mastra-router --help");
+        err(&json_text(&json!({ "error": { "code": "USAGE", "message": message, "hint": hint } })));
+    } else if text.lines().all(|line| printable(line) == line) {
+        let _ = error.print();
+    } else {
+        // The arguments it repeats are not for the terminal to obey.
+        text.lines().for_each(|line| err(&printable(line)));
     }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
@@ -137,5 +154,6 @@ mod tests {
     fn nothing_printed_speaks_to_the_terminal() {
         assert_eq!(printable("a\u{1b}[2Jb\u{202e}c\n"), "a\\u{1b}[2Jb\\u{202e}c\\u{a}");
         assert_eq!(printable("shop → ünï"), "shop → ünï");
+        assert_eq!(json_text(&"\u{9b}2J\u{202e}ü\n"), "\"\\u009b2J\\u202eü\\n\"");
     }
 }

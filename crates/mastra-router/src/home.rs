@@ -30,7 +30,9 @@ impl Home {
         let path = path
             .or_else(|| std::env::var_os("MASTRA_ROUTER_HOME").filter(|v| !v.is_empty()).map(PathBuf::from))
             .unwrap_or_else(|| user_home().join(".mastra/router"));
-        Self { path: std::path::absolute(&path).unwrap_or(path) }
+        let path = std::path::absolute(&path).unwrap_or(path);
+        // Without a slash at its end: with one, the system would follow a link that stands there.
+        Self { path: path.components().collect() }
     }
 
     /// Its path.
@@ -87,7 +89,10 @@ impl Home {
             Ok(meta) => meta,
             Err(source) => return failed("read", source),
         };
-        let refuse = |reason: &str| failed("use", io::Error::new(io::ErrorKind::PermissionDenied, reason));
+        let refuse = |reason: &str| failed("use", io::Error::other(reason));
+        if meta.is_symlink() {
+            return refuse("it is a symbolic link; name the directory it leads to");
+        }
         if !meta.is_dir() {
             return refuse("it is no directory");
         }
@@ -154,7 +159,9 @@ mod tests {
         fs::create_dir(&real).unwrap();
         let link = dir.path().join("link");
         std::os::unix::fs::symlink(&real, &link).unwrap();
-        assert!(matches!(Home::resolve(Some(link)).lock(), Err(RouterError::File { .. })));
+        for link in [link.clone(), link.join("")] {
+            assert!(Home::resolve(Some(link)).lock().unwrap_err().to_string().contains("symbolic link"));
+        }
         let deep = dir.path().join("x".repeat(120));
         assert!(Home::resolve(Some(deep)).lock().unwrap_err().to_string().contains("107 bytes"));
     }

@@ -1,32 +1,39 @@
 //! `demo`: two servers of our own behind names, to see what the router does before one has anything to route to.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use mastra_router::{Home, RouteConfig, RouterControl};
 use serde_json::json;
 
-use super::serve::{self, Running};
+use super::serve::{self, Running, Signals};
 use super::{Outcome, look, sample};
 use crate::cli::Demo;
+use crate::config_file::ConfiguredRoutes;
 use crate::failure::Failure;
 use crate::output::Output;
 
+/// How long Ctrl-C waits for requests that are being answered.
+const DRAIN: Duration = Duration::from_millis(500);
+
 pub(crate) async fn run(args: Demo, output: &Output) -> Outcome {
+    serve::loopback_only(&args.listen, "choose a loopback address: --listen 127.0.0.1:0")?;
+    let signals = Signals::new()?;
     // A home of its own: a demo meets no router that runs, and leaves nothing.
     let directory = tempfile::Builder::new().prefix("mastra-router-demo-").tempdir()?;
     let home = Home::resolve(Some(directory.path().to_owned()));
     let hello = sample::Server::start("hello").await?;
     let echo = sample::Server::start("echo").await?;
-    let routes: Vec<RouteConfig> =
-        [&hello, &echo].map(|s| RouteConfig::new(s.name, "demo", s.name, "127.0.0.1", s.address.port())).to_vec();
-    let running = launch(args.listen, routes, &home, output).await?;
+    let routes = [&hello, &echo].map(|s| RouteConfig::new(s.name, "demo", s.name, "127.0.0.1", s.address.port()));
+    let configured = ConfiguredRoutes::from(routes.to_vec());
+    let running = launch(args.listen, &configured, &home, output).await?;
     let all = running.router.all_routes().await?;
     for route in &all {
         // So that the table says `active`, and the page of routes too.
         let _ = mastra_router::EdgeRouterProvider::check_route_health(&running.router, route.route_id.as_str()).await;
     }
     show(&running, output).await?;
-    let ended = running.until_stopped(output).await;
+    let ended = running.until_stopped(signals, output).await;
     hello.stop().await;
     echo.stop().await;
     ended
@@ -35,7 +42,7 @@ pub(crate) async fn run(args: Demo, output: &Output) -> Outcome {
 /// The asked addresses; unasked port 3000, or where that is taken any that is free.
 async fn launch(
     listen: Vec<SocketAddr>,
-    routes: Vec<RouteConfig>,
+    configured: &ConfiguredRoutes,
     home: &Home,
     output: &Output,
 ) -> Result<Running, Failure> {
@@ -44,11 +51,13 @@ async fn launch(
     config.listen = listen;
     // The table below says what there is.
     config.log_routes = false;
-    match serve::launch(config.clone(), routes.clone(), home).await {
+    // The page of a sample server keeps a stream and a WebSocket open for as long as it is shown.
+    config.proxy.drain_timeout = DRAIN;
+    match serve::launch(config.clone(), configured, home).await {
         Err(failure) if failure.code == "PORT_IN_USE" && !asked => {
             output.say(&format!("{}; taking a free port instead.", failure.message));
             config.proxy_port = 0;
-            serve::launch(config, routes, home).await
+            serve::launch(config, configured, home).await
         }
         outcome => outcome,
     }

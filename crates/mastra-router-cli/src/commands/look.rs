@@ -77,9 +77,7 @@ pub(crate) async fn health(key: &str, client: &ControlClient, output: &Output) -
 }
 
 pub(crate) async fn watch(client: &ControlClient, output: &Output) -> Outcome {
-    // Fails at once where there is nothing to watch.
-    client.status().await?;
-    let mut events = client.subscribe();
+    let mut events = client.events().await?;
     output.say("Watching. Ctrl-C ends it.");
     loop {
         let event = tokio::select! {

@@ -22,7 +22,8 @@ pub(crate) async fn port(args: &Port, client: &ControlClient, output: &Output) -
             Ok(port) => ports.push(port),
             Err(error) => {
                 for port in ports {
-                    client.release_port(port).await?;
+                    // What counts is why there are not enough.
+                    let _ = client.release_port(port).await;
                 }
                 return Err(error.into());
             }

@@ -4,14 +4,19 @@ use std::process::ExitCode;
 
 use mastra_router::control::ControlClient;
 use mastra_router::control::wire::RouteJson;
-use mastra_router::{EdgeRouterProvider, RouteConfig, RouteInfo, RouteUpdate, RouterControl, RouterError, Target};
+use mastra_router::{
+    EdgeRouterProvider, RouteConfig, RouteInfo, RouteName, RouteUpdate, RouterControl, RouterError, Target,
+};
 
 use super::Outcome;
 use crate::cli::{Add, Keys, Update};
 use crate::config_file::default_deployment;
+use crate::failure::Failure;
 use crate::output::{Output, status};
 
 pub(crate) async fn add(args: Add, client: &ControlClient, output: &Output) -> Outcome {
+    // First of all, since it is what the deployment's id is made of.
+    RouteName::parse(&args.name)?;
     let target = Target::parse_text(&args.target)?;
     let options = args.options;
     let deployment = args.deployment.unwrap_or_else(|| default_deployment(&args.name, options.path_prefix.as_deref()));
@@ -22,8 +27,50 @@ pub(crate) async fn add(args: Add, client: &ControlClient, output: &Output) -> O
         wildcard: options.wildcard,
         ..RouteConfig::new(deployment, args.project, args.name, target.host_text(), target.port())
     };
-    show(client.register_route(config).await?, output);
+    match client.register_route(config.clone()).await {
+        Ok(route) => show(route, output),
+        Err(error) => return Err(taken(error, &config, &target, client).await),
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A refused registration in the words of who typed it: the name, the route that has it, and the command that would do.
+async fn taken(error: RouterError, config: &RouteConfig, target: &Target, client: &ControlClient) -> Failure {
+    let code = error.code().to_owned();
+    let mut failure = Failure::from(error);
+    if !["ROUTE_EXISTS", "ROUTE_CONFLICT"].contains(&&*code) {
+        return failure;
+    }
+    let Ok(routes) = client.all_routes().await else { return failure };
+    let named =
+        |r: &&RouteInfo| r.subdomain.eq_ignore_ascii_case(&config.subdomain) && r.path_prefix == config.path_prefix;
+    let deployed = |r: &&RouteInfo| r.deployment_id == config.deployment_id;
+    let name = |r: &RouteInfo| format!("{}{}", r.subdomain, r.path_prefix.as_deref().unwrap_or_default());
+    if let Some(route) = routes.iter().find(named) {
+        failure.message = format!("{} is taken: it leads to {}", name(route), route.target);
+        failure.hint = Some(format!("mastra-router update {} --target {target}", key(route)));
+    } else if let Some(route) = routes.iter().find(deployed) {
+        let (deployment, name) = (&route.deployment_id, name(route));
+        failure.message = format!("deployment {deployment} has a route: {name}, which leads to {}", route.target);
+        let rename = if route.path_prefix == config.path_prefix {
+            format!(" --name {}", config.subdomain)
+        } else {
+            String::new()
+        };
+        failure.hint = Some(format!("mastra-router update {} --target {target}{rename}", key(route)));
+    }
+    failure
+}
+
+/// What names this route and no other on a command line, and is safe to paste into one.
+fn key(route: &RouteInfo) -> &str {
+    let plain =
+        |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._/".contains(&b)) && !text.starts_with('-');
+    match route.path_prefix {
+        None => &route.subdomain,
+        Some(_) if plain(&route.deployment_id) => &route.deployment_id,
+        Some(_) => route.route_id.as_str(),
+    }
 }
 
 pub(crate) async fn update(args: Update, client: &ControlClient, output: &Output) -> Outcome {

@@ -1,25 +1,28 @@
 //! `serve`: the router in the foreground, which is what a service runs.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use mastra_router::control::{ControlServer, ServerInfo};
-use mastra_router::{Home, LocalEdgeRouter, LocalEdgeRouterConfig, LocalhostUrls, RouteConfig, RoutingStrategy};
+use mastra_router::{Home, LocalEdgeRouter, LocalEdgeRouterConfig, LocalhostUrls, RoutingStrategy};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Outcome;
 use crate::cli::{Serve, Strategy};
-use crate::config_file::ConfigFile;
+use crate::config_file::{ConfigFile, ConfiguredRoutes};
 use crate::failure::Failure;
 use crate::output::Output;
 
 pub(crate) async fn run(args: Serve, home: &Home, output: &Output) -> Outcome {
+    let signals = Signals::new()?;
     match start(&args, home).await {
         Ok(running) => {
             running.announce(output);
-            running.until_stopped(output).await
+            running.until_stopped(signals, output).await
         }
         Err(failure) => {
             // Whoever started us reads one line of stdout, whatever it says.
@@ -40,13 +43,13 @@ pub(crate) struct Running {
 
 async fn start(args: &Serve, home: &Home) -> Result<Running, Failure> {
     let mut config = defaults();
-    let mut routes = Vec::new();
+    let mut configured = ConfiguredRoutes::default();
     let mut lan = args.lan;
     if let Some(path) = &args.config {
-        let (file, configured) = ConfigFile::read(path)?;
+        let (file, routes) = ConfigFile::read(path)?;
         file.apply(&mut config);
         lan |= file.lan;
-        routes = configured;
+        configured = routes;
     }
     if !args.listen.is_empty() {
         config.listen.clone_from(&args.listen);
@@ -62,11 +65,17 @@ async fn start(args: &Serve, home: &Home) -> Result<Running, Failure> {
         Some(Strategy::ReverseProxy) => config.strategy = RoutingStrategy::ReverseProxy,
         None => {}
     }
-    if let Some(address) = config.listen.iter().find(|a| !a.ip().is_loopback() && !lan) {
-        let message = format!("{address} can be reached from other machines");
-        return Err(Failure::usage("LAN_NOT_ALLOWED", message, Some("add --lan if that is what you want".to_owned())));
+    if !lan {
+        loopback_only(&config.listen, "add --lan if that is what you want")?;
     }
-    launch(config, routes, home).await
+    launch(config, &configured, home).await
+}
+
+/// Nothing listens where other machines reach it unless that was asked for.
+pub(crate) fn loopback_only(addresses: &[SocketAddr], hint: &str) -> Result<(), Failure> {
+    let Some(address) = addresses.iter().find(|a| !a.ip().is_loopback()) else { return Ok(()) };
+    let message = format!("{address} can be reached from other machines");
+    Err(Failure::usage("LAN_NOT_ALLOWED", message, Some(hint.to_owned())))
 }
 
 /// The command's own defaults, where they differ from the library's.
@@ -81,10 +90,11 @@ pub(crate) fn defaults() -> LocalEdgeRouterConfig {
 /// Starts a router with its routes, and opens its control door last: who can connect finds everything in place.
 pub(crate) async fn launch(
     config: LocalEdgeRouterConfig,
-    routes: Vec<RouteConfig>,
+    configured: &ConfiguredRoutes,
     home: &Home,
 ) -> Result<Running, Failure> {
     init_log();
+    raise_file_limit();
     let strategy = match config.strategy {
         RoutingStrategy::PortMapping => "port-mapping",
         RoutingStrategy::ReverseProxy => "reverse-proxy",
@@ -94,10 +104,10 @@ pub(crate) async fn launch(
     let lock = home.lock()?;
     let router = LocalEdgeRouter::start(config).await?;
     let opened = async {
-        router.load_routes(routes).await?;
+        load(&router, configured).await?;
         let listen = router.proxy_addresses().iter().map(ToString::to_string).collect();
         let info = ServerInfo { listen, strategy: strategy.to_owned(), base_domain };
-        ControlServer::start(lock, Arc::new(router.clone()), info)
+        Ok::<_, Failure>(ControlServer::start(lock, Arc::new(router.clone()), info)?)
     };
     match opened.await {
         Ok(control) => {
@@ -106,7 +116,40 @@ pub(crate) async fn launch(
         }
         Err(error) => {
             router.close().await;
-            Err(error.into())
+            Err(error)
+        }
+    }
+}
+
+/// Registers all routes, or none and says which one is in the way.
+async fn load(router: &LocalEdgeRouter, configured: &ConfiguredRoutes) -> Result<(), Failure> {
+    let Err(error) = router.load_routes(configured.routes.clone()).await else { return Ok(()) };
+    for (index, route) in configured.routes.iter().enumerate() {
+        // The router is about to be closed; until then it serves what comes before the route at fault.
+        if let Err(error) = router.load_routes(vec![route.clone()]).await {
+            return Err(configured.failure(index, error.into()));
+        }
+    }
+    Err(error.into())
+}
+
+/// What ends the router from outside.
+pub(crate) struct Signals([Signal; 3]);
+
+impl Signals {
+    /// Takes them from now on. Who is told that the router runs may send one at that moment.
+    pub(crate) fn new() -> io::Result<Self> {
+        // The last comes when the terminal is closed.
+        Ok(Self([signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?]))
+    }
+
+    /// The exit code that a shell shows for the signal.
+    async fn next(&mut self) -> u8 {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => 130,
+            _ = terminate.recv() => 143,
+            _ = hangup.recv() => 129,
         }
     }
 }
@@ -130,7 +173,7 @@ impl Running {
             "url": self.url(),
             "home": self.home.path(),
         }));
-        if std::io::stderr().is_terminal() {
+        if io::stderr().is_terminal() {
             output.say(&format!(
                 "Routes are served at {} — mastra-router add NAME PORT adds one, Ctrl-C ends.",
                 self.url()
@@ -139,12 +182,9 @@ impl Running {
     }
 
     /// Waits for a signal or a request to stop, then takes everything down in order. A second signal ends at once.
-    pub(crate) async fn until_stopped(self, output: &Output) -> Outcome {
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
+    pub(crate) async fn until_stopped(self, mut signals: Signals, output: &Output) -> Outcome {
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            _ = signals.next() => {}
             () = self.control.stop_requested() => {}
         }
         let orderly = async {
@@ -153,11 +193,25 @@ impl Running {
         };
         tokio::select! {
             () = orderly => Ok(ExitCode::SUCCESS),
-            _ = interrupt.recv() => {
+            code = signals.next() => {
                 output.say("Ended with connections open.");
                 let _ = std::fs::remove_file(self.home.socket_path());
-                Ok(ExitCode::from(130))
+                Ok(ExitCode::from(code))
             }
+        }
+    }
+}
+
+/// A request needs two descriptors, and many systems begin with 256 or 1,024 in all. The hard limit is what we may have.
+fn raise_file_limit() {
+    let now = getrlimit(Resource::Nofile);
+    // macOS has no use for an unlimited number; this is the most it takes.
+    for most in [now.maximum, Some(10_240)] {
+        if now.current.is_none() || (most.is_some() && now.current >= most) {
+            return;
+        }
+        if setrlimit(Resource::Nofile, Rlimit { current: most, maximum: now.maximum }).is_ok() {
+            return;
         }
     }
 }
@@ -171,6 +225,8 @@ fn init_log() {
         .with_writer(std::io::stderr)
         .with_target(false)
         .with_ansi(color)
+        // They would go to stderr too, where a reader that has gone is what went wrong.
+        .log_internal_errors(false)
         .compact()
         .try_init();
 }

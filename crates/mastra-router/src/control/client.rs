@@ -64,6 +64,27 @@ impl ControlClient {
         self.send(Method::POST, "/v1/stop", None::<&()>).await.map(drop)
     }
 
+    /// The router's events from the moment this returns, until it stops; then the channel closes.
+    ///
+    /// # Errors
+    /// [`RouterError::Unreachable`].
+    pub async fn events(&self) -> Result<broadcast::Receiver<RouterEvent>> {
+        let body = self.open_events().await?;
+        let (sender, receiver) = broadcast::channel(EVENTS_KEPT);
+        let client = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = client.follow(body, &sender).await {
+                tracing::debug!(%error, "events ended");
+            }
+        });
+        Ok(receiver)
+    }
+
+    /// The router listens for us from before it answers.
+    async fn open_events(&self) -> Result<Incoming> {
+        Ok(self.send(Method::GET, "/v1/events", None::<&()>).await?.into_body())
+    }
+
     fn unreachable(&self, reason: impl ToString) -> RouterError {
         RouterError::Unreachable { socket: self.socket.clone(), reason: reason.to_string() }
     }
@@ -122,8 +143,7 @@ impl ControlClient {
         }
     }
 
-    async fn follow(&self, events: &broadcast::Sender<RouterEvent>) -> Result<()> {
-        let mut body = self.send(Method::GET, "/v1/events", None::<&()>).await?.into_body();
+    async fn follow(&self, mut body: Incoming, events: &broadcast::Sender<RouterEvent>) -> Result<()> {
         let mut text = Vec::new();
         while let Some(Ok(frame)) = body.frame().await {
             text.extend_from_slice(frame.data_ref().map_or(&[][..], |d| d));
@@ -229,7 +249,8 @@ impl RouterControl for ControlClient {
         let (sender, receiver) = broadcast::channel(EVENTS_KEPT);
         let client = self.clone();
         tokio::spawn(async move {
-            if let Err(error) = client.follow(&sender).await {
+            let followed = async { client.follow(client.open_events().await?, &sender).await };
+            if let Err(error) = followed.await {
                 tracing::debug!(%error, "events ended");
             }
         });
