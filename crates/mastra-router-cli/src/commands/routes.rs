@@ -92,7 +92,9 @@ pub(crate) async fn update(args: Update, client: &ControlClient, output: &Output
         wait_healthy: args.wait_healthy,
         ..RouteUpdate::default()
     };
-    show(client.update_route(&args.route, update).await?, output);
+    let found = client.find_route(&args.route).await?;
+    let route = found.ok_or(RouterError::RouteNotFound { id: args.route })?;
+    show(client.update_route(route.route_id.as_str(), update).await?, output);
     Ok(ExitCode::SUCCESS)
 }
 
