@@ -172,17 +172,18 @@ async fn no_browsers(request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-struct Problem(Response);
+/// Boxed, since it travels in every `Result` here.
+struct Problem(Box<Response>);
 
 impl From<RouterError> for Problem {
     fn from(error: RouterError) -> Self {
-        Self(respond_problem(&ProblemJson::from(&error)))
+        Self(Box::new(respond_problem(&ProblemJson::from(&error))))
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        self.0
+        *self.0
     }
 }
 
@@ -208,9 +209,9 @@ fn json(body: &impl Serialize) -> Answer {
 /// Reads a body. Its type must be exactly JSON: forms and text are what a web page could send unasked.
 fn read<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> Result<T, Problem> {
     if headers.get(header::CONTENT_TYPE).is_none_or(|t| t.as_bytes() != b"application/json") {
-        return Err(Problem(problem(415, "UNSUPPORTED_MEDIA_TYPE", "The body has to be application/json.")));
+        return Err(Problem(Box::new(problem(415, "UNSUPPORTED_MEDIA_TYPE", "The body has to be application/json."))));
     }
-    serde_json::from_slice(body).map_err(|error| Problem(problem(400, "BAD_JSON", &error.to_string())))
+    serde_json::from_slice(body).map_err(|error| Problem(Box::new(problem(400, "BAD_JSON", &error.to_string()))))
 }
 
 /// The route of an id, a deployment or a name.
