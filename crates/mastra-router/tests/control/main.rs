@@ -1,0 +1,270 @@
+//! The control door against what does not belong there: every hostile request is refused, none gets a 5xx, and the
+//! router goes on.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails; Clippy exempts test functions, not their helpers"
+)]
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mastra_router::control::{ControlClient, ControlServer, ServerInfo};
+use mastra_router::{
+    EdgeRouterProvider, Home, LocalEdgeRouter, LocalEdgeRouterConfig, RouteConfig, RouteUpdate, RouterControl,
+    RouterError, RouterEvent,
+};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, UnixStream};
+
+const MOST: Duration = Duration::from_secs(30);
+
+/// A router with one route, its door open.
+struct Door {
+    router: LocalEdgeRouter,
+    server: ControlServer,
+    client: ControlClient,
+    home: Home,
+    _dir: TempDir,
+}
+
+impl Door {
+    async fn open() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::resolve(Some(dir.path().join("home")));
+        let router = LocalEdgeRouter::new(LocalEdgeRouterConfig {
+            lease_dir: Some(dir.path().join("ports")),
+            ..LocalEdgeRouterConfig::default()
+        })
+        .unwrap();
+        router.register_route(config("first", "first").await).await.unwrap();
+        let info = ServerInfo { listen: Vec::new(), strategy: "port-mapping".into(), base_domain: "localhost".into() };
+        let server = ControlServer::start(home.lock().unwrap(), Arc::new(router.clone()), info).unwrap();
+        Self { router, server, client: ControlClient::new(&home), home, _dir: dir }
+    }
+
+    /// Sends bytes, and reads the status and all that is answered.
+    async fn send(&self, request: &[u8]) -> (u16, String) {
+        let mut stream = UnixStream::connect(self.home.socket_path()).await.unwrap();
+        // The door may answer, and close, before it has read all of it.
+        let _ = stream.write_all(request).await;
+        let mut answer = Vec::new();
+        let _ = tokio::time::timeout(MOST, stream.read_to_end(&mut answer)).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+        (status, answer)
+    }
+
+    async fn ask(&self, line: &str, headers: &str, body: &str) -> (u16, String) {
+        let length = body.len();
+        let head = format!("{line} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {length}\r\n");
+        self.send(format!("{head}{headers}\r\n{body}").as_bytes()).await
+    }
+
+    /// The route is there, alone, and the door answers.
+    async fn is_as_it_was(&self) {
+        let routes = self.client.all_routes().await.unwrap();
+        assert_eq!(routes.iter().map(|r| r.deployment_id.as_str()).collect::<Vec<_>>(), ["first"]);
+    }
+}
+
+/// A route to a port that refuses at once, since it is bound and let go.
+async fn config(deployment: &str, name: &str) -> RouteConfig {
+    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    RouteConfig::new(deployment, "p", name, "127.0.0.1", port)
+}
+
+const JSON: &str = "content-type: application/json\r\n";
+const ROUTE: &str =
+    r#"{"deploymentId":"d","projectId":"p","subdomain":"x","targetHost":"localhost","targetPort":4111}"#;
+
+#[tokio::test]
+async fn only_its_user_finds_it() {
+    let door = Door::open().await;
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().mode() & 0o777;
+    assert_eq!(mode(door.home.path()), 0o700);
+    assert_eq!(mode(&door.home.socket_path()), 0o600);
+    let socket = door.home.socket_path();
+    door.server.stop().await;
+    assert!(!socket.exists());
+}
+
+#[tokio::test]
+async fn web_pages_are_refused_whatever_they_ask() {
+    let door = Door::open().await;
+    for header in [
+        "origin: http://evil.test",
+        "origin: null",
+        "Origin: http://localhost",
+        "sec-fetch-site: cross-site",
+        "Sec-Fetch-Site: same-origin",
+        "sec-fetch-site: none",
+    ] {
+        for line in [
+            "GET /v1/routes",
+            "POST /v1/routes",
+            "DELETE /v1/routes/first",
+            "POST /v1/stop",
+            "OPTIONS /v1/routes",
+            "GET /v1/events",
+            "GET /nowhere",
+        ] {
+            let (status, answer) = door.ask(line, &format!("{header}\r\n{JSON}"), ROUTE).await;
+            assert_eq!(status, 403, "{line} {header}: {answer}");
+            assert!(!answer.to_ascii_lowercase().contains("access-control-"), "{answer}");
+        }
+    }
+    door.is_as_it_was().await;
+}
+
+#[tokio::test]
+async fn bodies_are_json_and_small() {
+    let door = Door::open().await;
+    for content_type in [
+        "",
+        "content-type: text/plain\r\n",
+        "content-type: text/plain;application/json\r\n",
+        "content-type: application/x-www-form-urlencoded\r\n",
+        "content-type: multipart/form-data; boundary=x\r\n",
+        "content-type: application/json5\r\n",
+    ] {
+        for line in ["POST /v1/routes", "PATCH /v1/routes/first"] {
+            assert_eq!(door.ask(line, content_type, ROUTE).await.0, 415, "{line} {content_type}");
+        }
+    }
+    let deep = "[".repeat(60_000);
+    for body in ["", "{", "null", "[]", "{\"targetPort\":70000}", "\u{0}", "{\"subdomain\":1}", &deep] {
+        let (status, answer) = door.ask("POST /v1/routes", JSON, body).await;
+        assert_eq!(status, 400, "{answer}");
+        assert!(answer.contains("\"BAD_JSON\""), "{answer}");
+    }
+    let huge = format!("{{\"deploymentId\":\"{}\"}}", "x".repeat(1 << 20));
+    assert_eq!(door.ask("POST /v1/routes", JSON, &huge).await.0, 413);
+    for (field, value) in [("targetPort", "0"), ("subdomain", "\"a b\""), ("targetHost", "\"a/b\"")] {
+        let mut route: serde_json::Value = serde_json::from_str(ROUTE).unwrap();
+        route[field] = serde_json::from_str(value).unwrap();
+        assert_eq!(door.ask("POST /v1/routes", JSON, &route.to_string()).await.0, 422, "{field}");
+    }
+    door.is_as_it_was().await;
+}
+
+#[tokio::test]
+async fn paths_and_methods_it_does_not_have() {
+    let door = Door::open().await;
+    for (line, expected) in [
+        ("GET /", 404),
+        ("GET /v1", 404),
+        ("GET /v2/routes", 404),
+        ("GET /v1/routes/", 404),
+        ("GET /v1/routes/first/x", 404),
+        ("GET /v1/../v1/status", 404),
+        ("GET /v1/routes/absent", 404),
+        ("GET /v1/deployments/absent", 404),
+        ("PATCH /v1/routes/absent", 404),
+        ("PUT /v1/routes", 405),
+        ("DELETE /v1/routes", 405),
+        ("GET /v1/stop", 405),
+        ("GET /v1/ports", 405),
+        ("OPTIONS /v1/routes", 405),
+        ("TRACE /v1/status", 405),
+        ("DELETE /v1/ports/1", 404),
+        ("DELETE /v1/ports/x", 400),
+        ("DELETE /v1/ports/65536", 400),
+        ("GET /v1/routes/%ff", 400),
+        ("GET /v1/routes?project=%ff&project", 200),
+    ] {
+        let (status, answer) = door.ask(line, JSON, "{}").await;
+        assert_eq!(status, expected, "{line}: {answer}");
+    }
+    door.is_as_it_was().await;
+}
+
+#[tokio::test]
+async fn other_protocols_are_turned_away() {
+    let door = Door::open().await;
+    for bytes in [
+        &b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"[..],
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"SSH-2.0-OpenSSH_9.9\r\n",
+        b"{\"jsonrpc\":\"2.0\"}\r\n\r\n",
+        b"\0\0\0\0\r\n\r\n",
+        b"GET /v1/status\r\n\r\n",
+        b"GET /v1/status HTTP/1.1\r\nno colon here\r\n\r\n",
+        b"POST /v1/routes HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n{}",
+        b"POST /v1/routes HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n",
+        b"POST /v1/routes HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n",
+    ] {
+        let mut stream = UnixStream::connect(door.home.socket_path()).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        // Nothing more comes, as where the other side has given up.
+        stream.shutdown().await.unwrap();
+        let mut answer = Vec::new();
+        let _ = tokio::time::timeout(MOST, stream.read_to_end(&mut answer)).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{bytes:?}: {answer}");
+    }
+    let upgrade = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+                   sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    assert_ne!(door.ask("GET /v1/status", upgrade, "").await.0, 101);
+    let headers = (0..200).map(|i| format!("x-{i}: y\r\n")).collect::<String>();
+    let (status, answer) = door.ask("GET /v1/status", &headers, "").await;
+    assert!((400..500).contains(&status), "{answer}");
+    door.is_as_it_was().await;
+}
+
+#[tokio::test]
+async fn a_key_is_what_it_is_whatever_is_in_it() {
+    let door = Door::open().await;
+    for (i, key) in ["a/b", "..", ".", "%2e", "a?b#c", "a b", "ü→路", "x&project=y", "first/health"].iter().enumerate()
+    {
+        let name = format!("n{i}");
+        let mut route = config(key, &name).await;
+        route.project_id = (*key).to_owned();
+        let registered = door.client.register_route(route).await.unwrap_or_else(|error| panic!("{key:?}: {error}"));
+        assert_eq!(registered.deployment_id, *key);
+        assert_eq!(door.client.get_route(key).await.unwrap().unwrap().route_id, registered.route_id);
+        assert_eq!(door.client.find_route(key).await.unwrap().unwrap().subdomain, name);
+        assert_eq!(door.client.list_routes(key).await.unwrap().len(), 1, "{key:?}");
+        let update = RouteUpdate { subdomain: Some(format!("m{i}")), ..RouteUpdate::default() };
+        assert_eq!(door.client.update_route(key, update).await.unwrap().subdomain, format!("m{i}"));
+        assert!(!door.client.check_route_health(key).await.unwrap().healthy);
+        door.client.remove_route(key).await.unwrap();
+        assert!(door.client.get_route(key).await.unwrap().is_none());
+    }
+    let hostile = door.client.register_route(config("\u{1b}[2J\n", "x").await).await;
+    assert!(matches!(&hostile, Err(RouterError::Remote { code, .. }) if code == "INVALID_FIELD"), "{hostile:?}");
+    door.is_as_it_was().await;
+}
+
+#[tokio::test]
+async fn events_are_followed_from_the_moment_they_are_asked_for() {
+    let door = Door::open().await;
+    let mut events = door.client.events().await.unwrap();
+    door.router.remove_route("first").await.unwrap();
+    match tokio::time::timeout(MOST, events.recv()).await.unwrap() {
+        Ok(RouterEvent::Removed(route)) => assert_eq!(route.deployment_id, "first"),
+        other => panic!("{other:?}"),
+    }
+    let began = std::time::Instant::now();
+    door.server.stop().await;
+    assert!(began.elapsed() < Duration::from_secs(2), "an open stream of events ends by itself");
+    let closed = tokio::time::timeout(MOST, events.recv()).await.unwrap();
+    assert!(matches!(closed, Err(tokio::sync::broadcast::error::RecvError::Closed)), "{closed:?}");
+    assert!(matches!(door.client.events().await, Err(RouterError::Unreachable { .. })));
+}
+
+#[tokio::test]
+async fn a_socket_that_was_left_is_no_obstacle_and_its_mode_is_ours() {
+    let door = Door::open().await;
+    let home = door.home.clone();
+    door.server.stop().await;
+    // As after a kill, with whatever mode.
+    drop(std::os::unix::net::UnixListener::bind(home.socket_path()).unwrap());
+    std::fs::set_permissions(home.socket_path(), PermissionsExt::from_mode(0o777)).unwrap();
+    let info = ServerInfo { listen: Vec::new(), strategy: String::new(), base_domain: String::new() };
+    let server = ControlServer::start(home.lock().unwrap(), Arc::new(door.router.clone()), info).unwrap();
+    assert_eq!(std::fs::metadata(home.socket_path()).unwrap().mode() & 0o777, 0o600);
+    assert_eq!(door.client.all_routes().await.unwrap().len(), 1);
+    server.stop().await;
+}
