@@ -169,8 +169,8 @@ async fn paths_and_methods_it_does_not_have() {
         ("OPTIONS /v1/routes", 405),
         ("TRACE /v1/status", 405),
         ("DELETE /v1/ports/1", 404),
-        ("DELETE /v1/ports/x", 400),
-        ("DELETE /v1/ports/65536", 400),
+        ("DELETE /v1/ports/x", 404),
+        ("DELETE /v1/ports/65536", 404),
         ("GET /v1/routes/%ff", 400),
         ("GET /v1/routes?project=%ff&project", 200),
     ] {
@@ -227,8 +227,13 @@ async fn a_key_is_what_it_is_whatever_is_in_it() {
         assert_eq!(door.client.find_route(key).await.unwrap().unwrap().subdomain, name);
         assert_eq!(door.client.list_routes(key).await.unwrap().len(), 1, "{key:?}");
         let update = RouteUpdate { subdomain: Some(format!("m{i}")), ..RouteUpdate::default() };
-        assert_eq!(door.client.update_route(key, update).await.unwrap().subdomain, format!("m{i}"));
-        assert!(!door.client.check_route_health(key).await.unwrap().healthy);
+        let id = registered.route_id.as_str();
+        assert_eq!(door.client.update_route(id, update).await.unwrap().subdomain, format!("m{i}"));
+        assert!(!door.client.check_route_health(id).await.unwrap().healthy);
+        // A name is not an id: it may be another deployment's.
+        door.client.remove_route(&format!("m{i}")).await.unwrap();
+        assert!(door.client.update_route(&format!("m{i}"), RouteUpdate::default()).await.is_err());
+        assert!(door.client.get_route(key).await.unwrap().is_some());
         door.client.remove_route(key).await.unwrap();
         assert!(door.client.get_route(key).await.unwrap().is_none());
     }
