@@ -73,7 +73,7 @@ async fn show(running: &Running, output: &Output) -> Result<(), Failure> {
         }));
         return Ok(());
     }
-    output.say("Two sample servers run behind the router. Open one of these, or the list of all routes:\n".trim_end());
+    output.say("Two sample servers run behind the router. Open one of these, or the list of all routes:");
     output.line("");
     look::table(&routes, output);
     output.line("");
@@ -81,6 +81,7 @@ async fn show(running: &Running, output: &Output) -> Result<(), Failure> {
     output.line(&format!("all routes    {}", running.url()));
     output.line(&format!("HTTP          curl {}/health", url("hello")));
     output.line(&format!("SSE           curl -N {}/events", url("hello")));
+    output.line(&format!("WebSocket     {}/ws", url("echo").replacen("http", "ws", 1)));
     output.line(&format!("POST          curl --data hi {}/echo", url("echo")));
     output.line(&format!("by path       curl {}/hello/health", running.url()));
     output.line("");

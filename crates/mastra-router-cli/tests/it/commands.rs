@@ -184,9 +184,8 @@ fn ports_are_leased_together_or_not_at_all() {
     let router = Router::configured(&format!("port_range = {{ start = {start}, end = {} }}\n", start + 2));
     let refused = router.run(&["port", "--count", "3"]);
     assert_eq!(refused.stdout, "");
-    let own = format!("{start} ");
-    let pid = format!("(pid {})", std::process::id());
-    refused.failed(1, "NO_PORT_AVAILABLE", &[&own, &pid, "hint: stop one of them, or widen the port range"]);
+    let own = format!(": {start} ");
+    refused.failed(1, "NO_PORT_AVAILABLE", &[&own, "(pid ", "hint: stop one of them, or widen the port range"]);
 
     // What it took is free again.
     let both = router.run(&["port", "--count", "2", "--json"]).ok().json();

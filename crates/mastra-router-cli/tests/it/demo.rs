@@ -85,7 +85,15 @@ fn people_get_a_table_and_commands_to_try() {
     demo.until_said("Ctrl-C ends it.");
     demo.signal(Signal::TERM);
     let ended = demo.ended().ok();
-    for part in ["NAME", "● active", "/health\n", "curl -N http://hello.localhost:", "by path", "all routes"] {
+    for part in [
+        "NAME",
+        "● active",
+        "/health\n",
+        "curl -N http://hello.localhost:",
+        "ws://echo.localhost:",
+        "by path",
+        "all routes",
+    ] {
         assert!(ended.stdout.contains(part), "no {part:?} in {ended:?}");
     }
 }

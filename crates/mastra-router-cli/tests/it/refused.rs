@@ -1,7 +1,5 @@
 //! Bad input: a clear error with its code and exit status, and nothing changed.
 
-use std::net::TcpListener;
-
 use serde_json::json;
 
 use crate::app::{App, get};
@@ -153,9 +151,10 @@ fn serve_fails(desk: &Desk, args: &[&str], exit: i32, code: &str, parts: &[&str]
 
 #[test]
 fn a_port_in_use_is_named_with_its_holder() {
-    let held = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let address = held.local_addr().unwrap().to_string();
-    let pid = format!("(pid {})", std::process::id());
+    // A process of its own: a socket of this one would be in the hands of the others' children, too, until they exec.
+    let holder = Router::start();
+    let address = holder.proxy.to_string();
+    let pid = format!("mastra-router (pid {})", holder.process.child.id());
     let desk = Desk::new();
     serve_fails(
         &desk,
