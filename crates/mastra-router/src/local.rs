@@ -201,12 +201,15 @@ impl LocalEdgeRouter {
         self.open()?;
         let mut specs = Vec::with_capacity(configs.len());
         for config in &configs {
-            let mut spec = RouteSpec::parse(config)?;
+            let spec = RouteSpec::parse(config)?;
             self.inner.check_tls(&spec)?;
-            spec.target = self.inner.resolve(spec.target).await?;
             specs.push(spec);
         }
+        // First, since a target is compared with where the proxy listens.
         self.ensure_proxy().await?;
+        for spec in &mut specs {
+            spec.target = self.inner.resolve(spec.target.clone()).await?;
+        }
         self.inner.registry.add_all(specs)
     }
 

@@ -176,3 +176,64 @@ async fn a_head_may_come_byte_by_byte() {
     }
     assert_eq!(client.answer().await.text(), "/slow");
 }
+
+#[tokio::test]
+async fn a_large_head_may_wait_behind_another_request() {
+    let edge = Edge::start().await;
+    let mut upstream = Upstream::start().await;
+    edge.route("app", upstream.port()).await;
+    let mut client = edge.client().await;
+    let cookie = "c".repeat(60_000);
+    client.send(get("app.localhost", "/first")).await;
+    let mut peer = upstream.accept().await;
+    peer.request().await;
+    let second =
+        format!("POST /second HTTP/1.1\r\nHost: app.localhost\r\nCookie: {cookie}\r\nContent-Length: 3\r\n\r\nabc");
+    client.send(format!("{second}{}", get("app.localhost", "/third"))).await;
+    peer.send(EMPTY).await;
+    client.answer().await;
+    let seen = peer.request().await;
+    assert_eq!((seen.field("cookie"), seen.text()), (Some(cookie.as_str()), "abc"));
+    peer.send(EMPTY).await;
+    client.answer().await;
+    assert_eq!(peer.request().await.line(), "GET /third HTTP/1.1");
+}
+
+#[tokio::test]
+async fn a_body_for_no_route_is_passed_over() {
+    let edge = Edge::start().await;
+    let mut client = edge.client().await;
+    let whole = "POST / HTTP/1.1\r\nHost: no.localhost\r\nContent-Length: 3\r\n\r\nabc";
+    let chunked =
+        "POST / HTTP/1.1\r\nHost: no.localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nT: x\r\n\r\n";
+    client.send([whole, chunked, whole].concat()).await;
+    for _ in 0..3 {
+        let answer = client.answer().await;
+        assert_eq!((answer.status(), answer.field("connection")), (404, None));
+    }
+    // What is not there yet is not waited for.
+    client.send("POST / HTTP/1.1\r\nHost: no.localhost\r\nContent-Length: 3000000\r\n\r\nabc").await;
+    client.offer(vec![b'x'; 1_000_000]).await;
+    let answer = client.answer().await;
+    assert_eq!((answer.status(), answer.field("connection")), (404, Some("close")));
+}
+
+#[tokio::test]
+async fn a_nominated_host_or_length_is_kept_all_the_same() {
+    let edge = Edge::start().await;
+    let recorder = Recorder::start().await;
+    edge.route("app", recorder.port).await;
+    let mut client = edge.client().await;
+    for framing in ["Content-Length: 3\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"] {
+        let request = format!(
+            "POST / HTTP/1.1\r\nHost: app.localhost\r\nConnection: Host, Content-Length, Transfer-Encoding\r\n{framing}"
+        );
+        let answer = client.ask(request).await;
+        if answer.status() == 400 {
+            client = edge.client().await;
+            continue;
+        }
+        let seen = recorder.last();
+        assert_eq!((seen.field("host"), seen.text()), (Some("app.localhost"), "abc"));
+    }
+}

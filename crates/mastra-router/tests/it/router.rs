@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mastra_router::{
-    EdgeRouterProvider, LocalEdgeRouter, RouteConfig, RouteStatus, RouteUpdate, RouterError, RoutingStrategy,
+    EdgeRouterProvider, LocalEdgeRouter, RouteConfig, RouteStatus, RouteUpdate, RouterControl, RouterError,
+    RouterEvent, RoutingStrategy,
 };
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
@@ -386,4 +387,65 @@ async fn it_listens_on_loopback_only() {
     let edge = Edge::start().await;
     let ips: Vec<IpAddr> = edge.router.proxy_addresses().iter().map(SocketAddr::ip).collect();
     assert!(ips.iter().all(IpAddr::is_loopback), "{ips:?}");
+}
+
+#[tokio::test]
+async fn of_many_registrations_of_one_name_one_wins() {
+    let edge = Edge::start().await;
+    let recorder = Recorder::start().await;
+    let tries: Vec<_> = (0..20)
+        .map(|i| {
+            let (router, port) = (edge.router.clone(), recorder.port);
+            tokio::spawn(async move { router.register_route(route(&format!("d{i}"), "app", port)).await })
+        })
+        .collect();
+    let mut won = 0;
+    for registered in tries {
+        match within("a registration", registered).await.unwrap() {
+            Ok(_) => won += 1,
+            Err(error) => assert_eq!(error.code(), "ROUTE_CONFLICT"),
+        }
+    }
+    assert_eq!((won, edge.router.get_all_routes().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn loaded_routes_do_not_lead_to_the_router_itself() {
+    let leases = TempDir::new().unwrap();
+    let mut config = config(&leases);
+    // A port that was free a moment ago.
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = free.local_addr().unwrap();
+    config.listen = vec![address];
+    drop(free);
+    let router = LocalEdgeRouter::new(config).unwrap();
+    let error = router.load_routes(vec![route("d", "app", address.port())]).await.unwrap_err();
+    assert_eq!(error.code(), "INVALID_TARGET");
+    router.close().await;
+}
+
+#[tokio::test]
+async fn a_refused_connection_brings_the_next_check() {
+    let edge = Edge::with(|c| {
+        c.health_check.interval = Duration::from_secs(3600);
+        c.health_check.failure_threshold = 1;
+    })
+    .await;
+    let upstream = Upstream::start().await;
+    let info = edge.router.register_route(route("d", "app", upstream.port())).await.unwrap();
+    assert_eq!(info.status, RouteStatus::Active);
+    edge.router.start_health_checking();
+    let mut events = RouterControl::subscribe(&edge.router);
+    // Its listener is closed once its task has ended; until then it may be asked as if it lived.
+    drop(upstream);
+    let page = "GET / HTTP/1.1\r\nHost: app.localhost\r\nAccept: text/html\r\n\r\n";
+    while edge.client().await.ask(page).await.field("x-mastra-router-error") != Some("TARGET_STARTING") {}
+    loop {
+        let event = within("a check", events.recv()).await.unwrap();
+        if let RouterEvent::Checked { route, .. } = event
+            && route.status == RouteStatus::Unhealthy
+        {
+            break;
+        }
+    }
 }

@@ -181,12 +181,16 @@ enum Leaves {
     InUpload,
     InBoth,
     HeldBack,
+    /// With more requests behind the first.
+    Pipelining,
 }
 
 #[tokio::test]
 async fn a_client_that_leaves_is_gone_for_the_upstream_in_every_phase() {
     let (edge, mut upstream) = edge_and_upstream().await;
-    for phase in [Leaves::WaitingForHead, Leaves::InBody, Leaves::InUpload, Leaves::InBoth, Leaves::HeldBack] {
+    for phase in
+        [Leaves::WaitingForHead, Leaves::InBody, Leaves::InUpload, Leaves::InBoth, Leaves::HeldBack, Leaves::Pipelining]
+    {
         for reset in [false, true] {
             let (client, mut peer) = match phase {
                 Leaves::WaitingForHead => asked(&edge, &mut upstream).await,
@@ -211,6 +215,13 @@ async fn a_client_that_leaves_is_gone_for_the_upstream_in_every_phase() {
                     let (client, mut peer) = asked(&edge, &mut upstream).await;
                     peer.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n").await;
                     push(&mut peer, &[b'x'; 65536], BOUND, &Arc::default()).await;
+                    (client, peer)
+                }
+                Leaves::Pipelining => {
+                    let (mut client, mut peer) = asked(&edge, &mut upstream).await;
+                    client.send(get("app.localhost", "/p").repeat(100)).await;
+                    peer.send(format!("{CHUNKED}2\r\nhi\r\n")).await;
+                    client.until("hi\r\n").await;
                     (client, peer)
                 }
             };
@@ -381,4 +392,60 @@ async fn many_clients_at_once() {
         within("a client's end", client).await.unwrap();
     }
     assert_eq!(recorder.log().len(), 1000);
+}
+
+#[tokio::test]
+async fn a_multitude_of_tiny_chunks_passes() {
+    let (edge, mut upstream) = edge_and_upstream().await;
+    let body: Vec<u8> = (0..100_000_u32).map(|i| (i % 251) as u8).collect();
+    let mut framed: Vec<u8> = body.iter().flat_map(|byte| [b'1', b'\r', b'\n', *byte, b'\r', b'\n']).collect();
+    framed.extend_from_slice(b"0\r\n\r\n");
+    let mut client = edge.client().await;
+    let sent = async {
+        client.send(UPLOAD).await;
+        client.send(&framed).await;
+        client.answer().await
+    };
+    let answered = async {
+        let mut peer = upstream.accept().await;
+        let request = peer.request().await;
+        peer.send(CHUNKED).await;
+        peer.send(&framed).await;
+        request
+    };
+    let (answer, request) = tokio::join!(sent, answered);
+    assert!(request.body == body && answer.body == body);
+}
+
+#[tokio::test]
+async fn a_chunk_extension_without_end_is_cut() {
+    let (edge, mut upstream) = edge_and_upstream().await;
+    let endless = format!("5;{}", "x".repeat(1_000_000));
+    let mut client = edge.client().await;
+    client.send(UPLOAD).await;
+    let mut peer = upstream.accept().await;
+    peer.head().await;
+    client.offer(&endless).await;
+    assert_eq!(client.answer().await.status(), 400);
+    assert_eq!(peer.rest().await.0, b"");
+
+    let (mut client, mut peer) = asked(&edge, &mut upstream).await;
+    peer.send(CHUNKED).await;
+    client.head().await;
+    peer.offer(&endless).await;
+    assert_eq!(client.rest().await, (Vec::new(), End::Reset));
+}
+
+#[tokio::test]
+async fn trailers_do_not_say_what_only_the_router_says() {
+    let (edge, mut upstream) = edge_and_upstream().await;
+    let trailers = "X-Sum: 1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\nHost: evil.test\r\nConnection: close\r\n\
+                    X-Forwarded-For: 6.6.6.6\r\nX_Forwarded_For: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\nX-Real-IP: 6.6.6.6\r\n";
+    let mut client = edge.client().await;
+    client.send(format!("{UPLOAD}2\r\nhi\r\n0\r\n{trailers}\r\n")).await;
+    let mut peer = upstream.accept().await;
+    let seen = peer.request().await;
+    assert_eq!((seen.text(), seen.trailers.as_str()), ("hi", "X-Sum: 1\r\n"));
+    peer.send(format!("{CHUNKED}0\r\nX-Sum: 1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n")).await;
+    assert_eq!(client.answer().await.trailers, "X-Sum: 1\r\n");
 }

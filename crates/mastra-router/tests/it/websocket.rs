@@ -248,3 +248,14 @@ async fn other_upgrades_are_taken_off() {
     peer.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n").await;
     assert_eq!(client.answer().await.status(), 502);
 }
+
+#[tokio::test]
+async fn http_1_0_cannot_upgrade() {
+    let (edge, mut upstream) = edge_and_upstream().await;
+    let mut client = edge.client().await;
+    client.send(upgrade("").replace("HTTP/1.1", "HTTP/1.0")).await;
+    let mut peer = upstream.accept().await;
+    assert_eq!(peer.request().await.field("upgrade"), None);
+    peer.send(EMPTY).await;
+    assert_eq!(client.answer().await.status(), 200);
+}
