@@ -32,7 +32,7 @@ pub(crate) trait ClientIo: Io + Send {
 }
 
 /// The client's side of an exchange.
-pub(crate) struct Client<S> {
+pub(crate) struct Client<S: ClientIo> {
     pub(crate) io: S,
     /// What has been read and not been used; no buffer where that is nothing.
     pub(crate) input: Option<Buffer>,
@@ -41,6 +41,17 @@ pub(crate) struct Client<S> {
     fields: ConnectionFields,
     /// Port of the listener, for URLs in our own answers.
     port: u16,
+    /// Whether an answer is on its way that ends with the connection, so that an orderly end would make it look whole.
+    pub(crate) end_is_answers: bool,
+}
+
+/// Also what ends a connection from outside, as a stop at its deadline does, must not make half an answer look whole.
+impl<S: ClientIo> Drop for Client<S> {
+    fn drop(&mut self) {
+        if self.end_is_answers {
+            self.io.reset_on_close();
+        }
+    }
 }
 
 /// What becomes of the connection after an exchange.
@@ -58,7 +69,7 @@ pub(crate) enum Next {
 pub(crate) async fn serve<S: ClientIo>(io: S, peer: SocketAddr, local: SocketAddr, shared: Arc<Shared>) {
     let fields = ConnectionFields::new(peer, local, false);
     let (scan, last) = (HeadScan::default(), LastRoute::default());
-    let mut client = Client { io, input: None, scan, last, fields, port: local.port() };
+    let mut client = Client { io, input: None, scan, last, fields, port: local.port(), end_is_answers: false };
     let mut idle = pin!(IdleTimer::new(shared.config.idle_timeout));
     let _tracked = poll_fn(|cx| Poll::Ready(worker::track(cx.waker()))).await;
     loop {
@@ -128,7 +139,7 @@ impl<S: ClientIo> Client<S> {
     }
 }
 
-impl<S: Io> Client<S> {
+impl<S: ClientIo> Client<S> {
     fn consume(&mut self, n: usize) {
         if let Some(buffer) = &mut self.input {
             buffer.consume(n);

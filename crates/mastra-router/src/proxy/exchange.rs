@@ -5,13 +5,13 @@ use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http1::{Buffer, HeadScan, Io, Relay, RelayError, Version, poll_fill};
+use http1::{BodyLength, Buffer, HeadScan, Relay, RelayError, Version, poll_fill};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::Shared;
 use super::answer::Failure;
-use super::connection::{Client, Next};
+use super::connection::{Client, ClientIo, Next};
 use super::request::Plan;
 use super::response::{self, Answered};
 use super::tunnel;
@@ -37,7 +37,7 @@ enum Attempt {
 /// Forwards a request and relays its answer.
 ///
 /// Dropping it closes the upstream's connection, and leaves the client's in the middle of a message.
-pub(crate) async fn forward<S: Io>(client: &mut Client<S>, mut plan: Plan, shared: &Shared) -> Next {
+pub(crate) async fn forward<S: ClientIo>(client: &mut Client<S>, mut plan: Plan, shared: &Shared) -> Next {
     let head = std::mem::take(&mut plan.head);
     let mut upload = Relay::new(head, plan.body, plan.body, &shared.limits);
     let mut retried = false;
@@ -81,7 +81,11 @@ fn names(plan: &Plan) -> (String, String) {
 }
 
 /// Connects to the plan's target, again and again while it refuses and may be restarting. `Err(None)`: the client left.
-async fn connect<S: Io>(client: &mut Client<S>, plan: &mut Plan, shared: &Shared) -> Result<Upstream, Option<Failure>> {
+async fn connect<S: ClientIo>(
+    client: &mut Client<S>,
+    plan: &mut Plan,
+    shared: &Shared,
+) -> Result<Upstream, Option<Failure>> {
     let mut since: Option<Instant> = None;
     let mut pause = RETRY_FIRST;
     loop {
@@ -125,7 +129,7 @@ async fn connect<S: Io>(client: &mut Client<S>, plan: &mut Plan, shared: &Shared
 }
 
 /// What `future` gives, or `None` as soon as the client has left.
-async fn unless_left<S: Io, F: Future>(client: &mut Client<S>, future: F) -> Option<F::Output> {
+async fn unless_left<S: ClientIo, F: Future>(client: &mut Client<S>, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     poll_fn(|cx| match future.as_mut().poll(cx) {
         Poll::Ready(output) => Poll::Ready(Some(output)),
@@ -145,7 +149,7 @@ struct Exchange<'u> {
 
 impl Exchange<'_> {
     /// Sends the request and reads until there is an answer.
-    async fn answered<S: Io>(
+    async fn answered<S: ClientIo>(
         &mut self,
         client: &mut Client<S>,
         upstream: &mut Upstream,
@@ -189,7 +193,7 @@ impl Exchange<'_> {
     }
 
     /// Moves the request on, watches the client, and reads what the upstream answers.
-    fn poll_answer<S: Io>(
+    fn poll_answer<S: ClientIo>(
         &mut self,
         client: &mut Client<S>,
         upstream: &mut TcpStream,
@@ -207,7 +211,7 @@ impl Exchange<'_> {
 
     /// Moves the request's body on; once it is over, looks whether the client is still there. Ready only with what ends
     /// the exchange.
-    fn poll_upload<S: Io>(
+    fn poll_upload<S: ClientIo>(
         &mut self,
         client: &mut Client<S>,
         upstream: &mut TcpStream,
@@ -230,7 +234,7 @@ impl Exchange<'_> {
     }
 
     /// Relays the answer.
-    async fn relay<S: Io>(
+    async fn relay<S: ClientIo>(
         mut self,
         client: &mut Client<S>,
         mut upstream: Upstream,
@@ -252,6 +256,7 @@ impl Exchange<'_> {
             }
             Answered::Partial | Answered::Interim(_) => return Next::Close,
         };
+        client.end_is_answers = to == BodyLength::UntilClose;
         let mut download = Relay::new(head, from, to, &shared.limits);
         let ended = poll_fn(|cx| {
             match download.poll(&mut upstream.io, &mut self.answer, &mut client.io, cx) {
@@ -271,6 +276,7 @@ impl Exchange<'_> {
         if !matches!(ended, Next::KeepAlive) {
             return ended;
         }
+        client.end_is_answers = false;
         let sent_all = self.upload_over && !self.upload_failed;
         if sent_all && reusable && self.answer.is_none() {
             upstream::keep(&plan.route.spec.target, upstream.io, shared.config.pool_size);

@@ -8,11 +8,11 @@ use http1::{BodyLength, Buffer, Io, Limits, Relay, RelayError};
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 
-use super::connection::Client;
+use super::connection::{Client, ClientIo};
 
 /// Carries bytes both ways until both sides have ended, or one has failed. `head` goes to the client first; what either
 /// side sent early is in the buffers.
-pub(crate) async fn run<S: Io>(
+pub(crate) async fn run<S: ClientIo>(
     client: &mut Client<S>,
     mut upstream: TcpStream,
     mut answer: Option<Buffer>,

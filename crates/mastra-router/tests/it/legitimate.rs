@@ -237,3 +237,20 @@ async fn a_nominated_host_or_length_is_kept_all_the_same() {
         assert_eq!((seen.field("host"), seen.text()), (Some("app.localhost"), "abc"));
     }
 }
+
+#[tokio::test]
+async fn http_1_0_clients_may_keep_their_connection_only_where_they_are_told_so() {
+    let edge = Edge::start().await;
+    let recorder = Recorder::start().await;
+    edge.route("app", recorder.port).await;
+    for host in ["app.localhost", "no.localhost"] {
+        let mut client = edge.client().await;
+        let request = format!("GET /x HTTP/1.0\r\nHost: {host}\r\nConnection: keep-alive\r\n\r\n");
+        let answer = client.ask(&request).await;
+        match answer.field("connection") {
+            // Without a word a client of HTTP/1.0 waits for the end.
+            Some("keep-alive") => assert_eq!(client.ask(&request).await.status(), answer.status()),
+            _ => assert_eq!(client.rest().await, (Vec::new(), End::Closed)),
+        }
+    }
+}

@@ -204,6 +204,22 @@ async fn closing_ends_open_streams_at_the_deadline() {
 }
 
 #[tokio::test]
+async fn an_answer_that_closing_cuts_off_does_not_look_whole() {
+    let edge = Edge::start().await;
+    let mut upstream = Upstream::start().await;
+    edge.route("app", upstream.port()).await;
+    // Its end is the connection's, since HTTP/1.0 has no chunks.
+    let mut client = edge.client().await;
+    client.send("GET / HTTP/1.0\r\nHost: app.localhost\r\n\r\n").await;
+    let mut peer = upstream.accept().await;
+    peer.request().await;
+    peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n").await;
+    client.until("hi").await;
+    within("the end of the router", edge.router.close()).await;
+    assert_eq!(client.rest().await, (Vec::new(), End::Reset));
+}
+
+#[tokio::test]
 async fn closing_lets_a_request_end_that_can() {
     let edge = Edge::with(|c| c.proxy.drain_timeout = Duration::from_secs(3600)).await;
     let mut upstream = Upstream::start().await;

@@ -449,3 +449,36 @@ async fn trailers_do_not_say_what_only_the_router_says() {
     peer.send(format!("{CHUNKED}0\r\nX-Sum: 1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n")).await;
     assert_eq!(client.answer().await.trailers, "X-Sum: 1\r\n");
 }
+
+#[tokio::test]
+async fn an_upstream_that_leaves_during_an_upload_is_told_of() {
+    let (edge, mut upstream) = edge_and_upstream().await;
+    for reset in [false, true] {
+        let mut client = edge.client().await;
+        client.send(format!("{UPLOAD}2\r\nhi\r\n")).await;
+        let mut peer = upstream.accept().await;
+        peer.until("hi\r\n").await;
+        if reset {
+            peer.reset();
+        } else {
+            drop(peer);
+        }
+        // The client waits with the rest; it need not send it to be told.
+        let answer = client.answer().await;
+        assert_eq!((answer.status(), answer.field("connection")), (502, Some("close")));
+        assert_eq!(client.rest().await, (Vec::new(), End::Closed));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_whole_before_the_upload_ends_the_connection() {
+    let (edge, mut upstream) = edge_and_upstream().await;
+    let mut client = edge.client().await;
+    client.send(format!("{UPLOAD}2\r\nhi\r\n")).await;
+    let mut peer = upstream.accept().await;
+    peer.until("hi\r\n").await;
+    peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+    assert_eq!(client.answer().await.text(), "ok");
+    assert_eq!(client.rest().await, (Vec::new(), End::Closed));
+    assert_eq!(peer.rest().await.0, b"");
+}

@@ -376,3 +376,69 @@ async fn a_request_in_flight_ends_on_the_old_target() {
     assert_eq!(client.ask(get("app.localhost", "/")).await.field("x-who"), Some("new"));
     assert_eq!(old.accepted(), 1);
 }
+
+#[tokio::test]
+async fn a_restart_loses_nothing_that_comes_after_it() {
+    let edge = Edge::start().await;
+    let mut upstream = Upstream::start().await;
+    let port = upstream.port();
+    edge.route("app", port).await;
+    // Several connections that the restart makes stale.
+    let mut clients = Vec::new();
+    let mut peers = Vec::new();
+    for _ in 0..5 {
+        let mut client = edge.client().await;
+        client.send(get("app.localhost", "/")).await;
+        let mut peer = upstream.accept().await;
+        peer.request().await;
+        clients.push(client);
+        peers.push(peer);
+    }
+    for (client, peer) in clients.iter_mut().zip(&mut peers) {
+        peer.send(EMPTY).await;
+        client.answer().await;
+    }
+    drop(upstream);
+    peers.into_iter().for_each(|peer| peer.reset());
+    for (i, client) in clients.iter_mut().enumerate() {
+        client.send(if i % 2 == 0 { post("x") } else { get("app.localhost", "/") }).await;
+    }
+    let mut upstream = loop {
+        // The old listener is closed once its task has ended.
+        match tokio::net::TcpListener::bind(("127.0.0.1", port)).await {
+            Ok(free) => {
+                drop(free);
+                break Upstream::on(&format!("127.0.0.1:{port}")).await;
+            }
+            Err(_) => tokio::task::yield_now().await,
+        }
+    };
+    for _ in 0..5 {
+        let mut peer = upstream.accept().await;
+        peer.request().await;
+        peer.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").await;
+    }
+    for client in &mut clients {
+        assert_eq!(client.answer().await.status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn a_bad_answer_to_one_is_nothing_to_another() {
+    let edge = Edge::start().await;
+    let mut upstream = Upstream::start().await;
+    edge.route("app", upstream.port()).await;
+    let mut bad = edge.client().await;
+    bad.send(get("app.localhost", "/bad")).await;
+    let mut bad_peer = upstream.accept().await;
+    let mut good = edge.client().await;
+    good.send(get("app.localhost", "/good")).await;
+    let mut good_peer = upstream.accept().await;
+    bad_peer.request().await;
+    good_peer.request().await;
+    good_peer.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nha").await;
+    bad_peer.send("nonsense\r\n\r\n").await;
+    assert_eq!(bad.answer().await.status(), 502);
+    good_peer.send("lf").await;
+    assert_eq!(good.answer().await.text(), "half");
+}

@@ -259,3 +259,12 @@ async fn http_1_0_cannot_upgrade() {
     peer.send(EMPTY).await;
     assert_eq!(client.answer().await.status(), 200);
 }
+
+#[tokio::test]
+async fn a_stop_ends_sockets_at_the_deadline_on_both_sides() {
+    let (edge, mut upstream) = edge_and_upstream().await;
+    let (mut client, mut peer) = switched(&edge, &mut upstream).await;
+    within("the end of the router", edge.router.close()).await;
+    client.rest().await;
+    peer.rest().await;
+}
