@@ -5,6 +5,7 @@ mod connection;
 mod exchange;
 mod forward;
 mod listen;
+mod page;
 mod request;
 mod response;
 mod rewrite;
