@@ -400,11 +400,8 @@ async fn a_restart_loses_nothing_that_comes_after_it() {
     }
     drop(upstream);
     peers.into_iter().for_each(|peer| peer.reset());
-    for (i, client) in clients.iter_mut().enumerate() {
-        client.send(if i % 2 == 0 { post("x") } else { get("app.localhost", "/") }).await;
-    }
     let mut upstream = loop {
-        // The old listener is closed once its task has ended.
+        // The old listener is closed once its task has ended; what came to it until then would be lost with it.
         match tokio::net::TcpListener::bind(("127.0.0.1", port)).await {
             Ok(free) => {
                 drop(free);
@@ -413,6 +410,9 @@ async fn a_restart_loses_nothing_that_comes_after_it() {
             Err(_) => tokio::task::yield_now().await,
         }
     };
+    for (i, client) in clients.iter_mut().enumerate() {
+        client.send(if i % 2 == 0 { post("x") } else { get("app.localhost", "/") }).await;
+    }
     for _ in 0..5 {
         let mut peer = upstream.accept().await;
         peer.request().await;
