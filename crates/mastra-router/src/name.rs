@@ -35,7 +35,6 @@ impl RouteName {
                 return refuse(reason);
             }
         }
-        // The last label decides how a host parses: `1` or `0x7f` would make an IPv4 address of it with some base domains.
         if RESERVED.contains(&folded.as_str()) {
             return refuse("it is reserved for the router itself");
         }
