@@ -248,6 +248,7 @@ impl RouteEntry {
             strip_prefix: self.strip_prefix,
             health_path: self.health,
             wildcard: self.wildcard,
+            target_scheme: target.scheme(),
             ..RouteConfig::new(deployment, project, self.name, target.host_text(), target.port())
         }
     }

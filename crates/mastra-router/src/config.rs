@@ -42,9 +42,16 @@ pub struct LocalEdgeRouterConfig {
     /// Health checks.
     pub health_check: HealthCheckConfig,
     /// Keep names in the system's hosts file. Default: off.
-    pub enable_hosts_file: bool,
-    /// Serve HTTPS with certificates of a local authority. Default: off.
+    pub enable_hosts_file: HostsMode,
+    /// The hosts file.
+    pub hosts: HostsConfig,
+    /// Make every route's public URL `https`, unless the route says otherwise. Default: off.
     pub enable_tls: bool,
+    /// Certificates, and what is done with them.
+    pub tls: TlsConfig,
+    /// Directory that routes and leases are saved in, to be there again after a restart; `None` to save nothing.
+    /// Default: none.
+    pub state_dir: Option<PathBuf>,
     /// Log changes of routes. Default: on.
     pub log_routes: bool,
     /// Form of public URLs on `localhost`. Default: path.
@@ -57,6 +64,42 @@ pub struct LocalEdgeRouterConfig {
     pub proxy: ProxyConfig,
     /// Directory of port leases, which all routers of a user share. Default: `~/.mastra/router/ports`.
     pub lease_dir: Option<PathBuf>,
+}
+
+/// Whether names are kept in the system's hosts file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HostsMode {
+    /// They are not.
+    #[default]
+    Off,
+    /// They are; where that fails it is reported, and routes work without.
+    BestEffort,
+    /// They are, and a route whose name cannot be written is refused.
+    Required,
+}
+
+/// The hosts file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostsConfig {
+    /// The file. Default: the system's.
+    pub path: Option<PathBuf>,
+    /// Directory of copies of the file as it was. Default: `~/.mastra/hosts-backups`.
+    pub backup_dir: Option<PathBuf>,
+}
+
+/// Certificates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// Directory of the local authority and of what it issued. Default: `~/.mastra/certs`.
+    pub cert_dir: Option<PathBuf>,
+    /// Days that an issued certificate is valid, 397 at most. Default: 365.
+    pub validity_days: u32,
+    /// A certificate (PEM, with its chain) to serve instead of issued ones; it goes with `key`. Default: none.
+    pub cert: Option<PathBuf>,
+    /// The key of `cert` (PEM). Default: none.
+    pub key: Option<PathBuf>,
+    /// Send clients that ask for a TLS route over plain HTTP to its `https` URL, with a 308. Default: off.
+    pub redirect_http: bool,
 }
 
 /// Health checks.
@@ -113,8 +156,11 @@ impl Default for LocalEdgeRouterConfig {
             port_range: PortRange::default(),
             proxy_port: 3000,
             health_check: HealthCheckConfig::default(),
-            enable_hosts_file: false,
+            enable_hosts_file: HostsMode::Off,
+            hosts: HostsConfig::default(),
             enable_tls: false,
+            tls: TlsConfig::default(),
+            state_dir: None,
             log_routes: true,
             localhost_urls: LocalhostUrls::Path,
             listen: Vec::new(),
@@ -133,6 +179,12 @@ impl Default for HealthCheckConfig {
             timeout: Duration::from_secs(5),
             failure_threshold: 3,
         }
+    }
+}
+
+impl Default for TlsConfig {
+    fn default() -> Self {
+        Self { cert_dir: None, validity_days: 365, cert: None, key: None, redirect_http: false }
     }
 }
 
@@ -157,6 +209,9 @@ impl Default for ProxyConfig {
         }
     }
 }
+
+/// Apple's clients refuse longer ones, from whatever authority; so may others.
+const VALIDITY_DAYS_MAX: u32 = 397;
 
 impl PortRange {
     /// Checks a range: from 1 on, and not backwards.
@@ -205,8 +260,17 @@ impl LocalEdgeRouterConfig {
         if self.enable_tls {
             return invalid("enableTls", "this version serves plain HTTP only");
         }
-        if self.enable_hosts_file {
+        if self.enable_hosts_file != HostsMode::Off {
             return invalid("enableHostsFile", "this version does not write the hosts file");
+        }
+        if self.state_dir.is_some() {
+            return invalid("stateDir", "this version does not save routes");
+        }
+        if !(1..=VALIDITY_DAYS_MAX).contains(&self.tls.validity_days) {
+            return invalid("tls.validityDays", "it is not between 1 and 397 days, the most that clients accept");
+        }
+        if self.tls.cert.is_some() != self.tls.key.is_some() {
+            return invalid("tls.cert", "a certificate and its key are set together");
         }
         Ok(())
     }

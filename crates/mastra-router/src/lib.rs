@@ -44,7 +44,10 @@ mod table;
 mod target;
 mod url;
 
-pub use config::{HealthCheckConfig, LocalEdgeRouterConfig, LocalhostUrls, PortRange, ProxyConfig, RoutingStrategy};
+pub use config::{
+    HealthCheckConfig, HostsConfig, HostsMode, LocalEdgeRouterConfig, LocalhostUrls, PortRange, ProxyConfig,
+    RoutingStrategy, TlsConfig,
+};
 pub use error::{HeldPort, Result, RouterError};
 pub use event::RouterEvent;
 pub use health::{CheckKind, CheckOutcome, HealthChecker, HealthMonitor, HealthRecord, HealthSettings};
@@ -57,11 +60,11 @@ pub use provider::{EdgeRouterProvider, RouterControl};
 pub use proxy::{ReverseProxy, Suspect};
 pub use registry::RouteRegistry;
 pub use route::{
-    HealthPath, PathPrefix, Route, RouteConfig, RouteHealthStatus, RouteId, RouteInfo, RouteSpec, RouteStatus,
-    RouteUpdate,
+    HealthPath, PathPrefix, Route, RouteConfig, RouteHealthStatus, RouteId, RouteInfo, RouteOrigin, RouteSpec,
+    RouteStatus, RouteUpdate,
 };
 pub use table::{Found, RouteTable};
-pub use target::{Addresses, Target, TargetHost};
+pub use target::{Addresses, Target, TargetHost, TargetScheme};
 
 /// The README's examples are examples of this crate.
 #[cfg(doctest)]

@@ -21,7 +21,7 @@ use crate::provider::{EdgeRouterProvider, RouterControl};
 use crate::proxy::ReverseProxy;
 use crate::registry::RouteRegistry;
 use crate::route::{HealthPath, Route, RouteConfig, RouteHealthStatus, RouteInfo, RouteSpec, RouteUpdate};
-use crate::target::{Target, TargetHost};
+use crate::target::{Target, TargetHost, TargetScheme};
 use crate::url::PublicUrls;
 
 /// Events a listener may fall behind by before it loses the oldest.
@@ -315,6 +315,10 @@ impl Inner {
         if self.config.strategy == RoutingStrategy::PortMapping {
             return Ok(target);
         }
+        if target.scheme() != TargetScheme::Http {
+            let reason = "upstreams are reached over plain HTTP in this version".to_owned();
+            return Err(RouterError::InvalidTarget { target: target.to_string(), reason });
+        }
         let target = match target.host() {
             // A name that is pinned already stays where it was pinned to.
             TargetHost::Name { name, pinned } if pinned.is_empty() => {
@@ -373,7 +377,7 @@ impl EdgeRouterProvider for LocalEdgeRouter {
             let mut new = spec.updated(&update)?;
             // The same target, with the addresses that were resolved and checked.
             if new.target.port() == planned.target.port() && new.target.url_host() == planned.target.url_host() {
-                new.target = planned.target.clone();
+                new.target = planned.target.clone().over(new.target.scheme());
             }
             Ok(new)
         })?;

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use tokio::sync::watch;
 
 use crate::error::{Result, RouterError};
-use crate::route::{Route, RouteId, RouteSpec};
+use crate::route::{Route, RouteId, RouteOrigin, RouteSpec};
 use crate::table::RouteTable;
 
 /// Makes new tables and publishes them. Readers hold a [`watch::Receiver`]; they are woken by, and read, the same cell.
@@ -51,12 +51,12 @@ impl RouteRegistry {
     pub fn add(&self, spec: RouteSpec) -> Result<Arc<Route>> {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let table = self.table();
-        let route = self.make(&table, spec)?;
+        let route = self.make(&table, spec, RouteOrigin::Registered)?;
         self.table.send_replace(Arc::new(table.with(route.clone())));
         Ok(route)
     }
 
-    /// Adds many routes, all of them or none, as one change.
+    /// Adds the routes of a configuration file, all of them or none, as one change.
     ///
     /// # Errors
     /// As [`RouteRegistry::add`], for the first that cannot be added.
@@ -64,7 +64,7 @@ impl RouteRegistry {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut table = RouteTable::clone(&self.table());
         for spec in specs {
-            let route = self.make(&table, spec)?;
+            let route = self.make(&table, spec, RouteOrigin::Configured)?;
             table.insert(route);
         }
         self.table.send_replace(Arc::new(table));
@@ -109,7 +109,7 @@ impl RouteRegistry {
     }
 
     /// Makes a route that `table` has room for.
-    fn make(&self, table: &RouteTable, spec: RouteSpec) -> Result<Arc<Route>> {
+    fn make(&self, table: &RouteTable, spec: RouteSpec, origin: RouteOrigin) -> Result<Arc<Route>> {
         if table.by_deployment(&spec.deployment_id).is_some() {
             return Err(RouterError::RouteExists { deployment_id: spec.deployment_id.to_string() });
         }
@@ -120,7 +120,7 @@ impl RouteRegistry {
             }
         };
         let sequence = self.next_sequence.fetch_add(1, Ordering::Relaxed);
-        let route = Arc::new(Route { id, spec, target_revision: 0, sequence, created_at: SystemTime::now() });
+        let route = Arc::new(Route { id, spec, origin, target_revision: 0, sequence, created_at: SystemTime::now() });
         self.check_conflict(table, &route)?;
         Ok(route)
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::error::{Result, RouterError};
 use crate::name::RouteName;
-use crate::target::Target;
+use crate::target::{Target, TargetScheme};
 
 /// What a caller asks for. Nothing in it is trusted before it has been read by [`RouteSpec::parse`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub struct RouteConfig {
     pub target_host: String,
     /// Port of the upstream.
     pub target_port: u16,
+    /// What the upstream speaks.
+    pub target_scheme: TargetScheme,
     /// Whether the public URL is `https`; `None` for the router's own setting.
     pub tls: Option<bool>,
     /// Path on the route's host from which on it answers (`/api`); `None` for all of the host.
@@ -48,6 +50,7 @@ impl RouteConfig {
             subdomain: subdomain.into(),
             target_host: target_host.into(),
             target_port,
+            target_scheme: TargetScheme::Http,
             tls: None,
             path_prefix: None,
             strip_prefix: None,
@@ -70,6 +73,8 @@ pub struct RouteUpdate {
     pub target_host: Option<String>,
     /// New port of the upstream.
     pub target_port: Option<u16>,
+    /// What the upstream speaks.
+    pub target_scheme: Option<TargetScheme>,
     /// Whether the public URL is `https`.
     pub tls: Option<bool>,
     /// New path prefix; an empty one takes the prefix away.
@@ -93,6 +98,7 @@ impl From<RouteConfig> for RouteUpdate {
             subdomain: Some(config.subdomain),
             target_host: Some(config.target_host),
             target_port: Some(config.target_port),
+            target_scheme: Some(config.target_scheme),
             tls: config.tls,
             path_prefix: config.path_prefix,
             strip_prefix: config.strip_prefix,
@@ -137,7 +143,7 @@ impl RouteSpec {
             deployment_id: id("deploymentId", &config.deployment_id)?,
             project_id: id("projectId", &config.project_id)?,
             name: RouteName::parse(&config.subdomain)?,
-            target: Target::parse(&config.target_host, config.target_port)?,
+            target: Target::parse(&config.target_host, config.target_port)?.over(config.target_scheme),
             tls: config.tls,
             path_prefix: config.path_prefix.as_deref().map_or(Ok(None), PathPrefix::parse)?,
             strip_prefix: config.strip_prefix.unwrap_or(true),
@@ -163,7 +169,11 @@ impl RouteSpec {
         }
         if update.target_host.is_some() || update.target_port.is_some() {
             let host = update.target_host.clone().unwrap_or_else(|| self.target.url_host());
-            new.target = Target::parse(&host, update.target_port.unwrap_or(self.target.port()))?;
+            let port = update.target_port.unwrap_or(self.target.port());
+            new.target = Target::parse(&host, port)?.over(self.target.scheme());
+        }
+        if let Some(scheme) = update.target_scheme {
+            new.target = new.target.over(scheme);
         }
         if let Some(prefix) = &update.path_prefix {
             new.path_prefix = PathPrefix::parse(prefix)?;
@@ -312,12 +322,23 @@ pub struct Route {
     pub id: RouteId,
     /// What the route is.
     pub spec: RouteSpec,
+    /// Who made it.
+    pub origin: RouteOrigin,
     /// Counts the changes of the target: what was learnt of one target says nothing about the next.
     pub target_revision: u64,
     /// Position in the order of registration.
     pub sequence: u64,
     /// When the route was registered.
     pub created_at: SystemTime,
+}
+
+/// Who made a route, which decides whether it is saved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouteOrigin {
+    /// A caller registered it; it is saved.
+    Registered,
+    /// A configuration file names it, and is read again at the next start.
+    Configured,
 }
 
 /// What a caller gets to see of a route.

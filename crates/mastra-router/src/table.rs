@@ -280,6 +280,7 @@ mod tests {
         Arc::new(Route {
             id: RouteId::from(format!("route_{sequence}").as_str()),
             spec: RouteSpec::parse(&config).unwrap(),
+            origin: crate::route::RouteOrigin::Registered,
             target_revision: 0,
             sequence,
             created_at: SystemTime::UNIX_EPOCH,

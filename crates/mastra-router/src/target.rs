@@ -6,11 +6,62 @@ use std::sync::Arc;
 
 use crate::error::{Result, RouterError};
 
-/// Host and port of an upstream. The only way to one is [`Target::parse`], so a target in a table is valid.
+/// Scheme, host and port of an upstream. The only way to one is [`Target::parse`], so a target in a table is valid.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Target {
+    scheme: TargetScheme,
     host: TargetHost,
     port: u16,
+}
+
+/// What an upstream speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum TargetScheme {
+    /// HTTP/1.1.
+    #[default]
+    Http,
+    /// HTTP/1.1 over TLS; the certificate has to be one that this machine trusts, and of the target's host.
+    Https,
+    /// HTTP/1.1 over TLS with whatever certificate: `https+insecure`.
+    HttpsUnverified,
+    /// HTTP/2 without TLS and without asking first, as gRPC servers speak it.
+    H2c,
+}
+
+impl TargetScheme {
+    /// The scheme of a URL, or the name of it in a configuration.
+    ///
+    /// # Errors
+    /// [`RouterError::InvalidField`].
+    pub fn parse(scheme: &str) -> Result<Self> {
+        [Self::Http, Self::Https, Self::HttpsUnverified, Self::H2c]
+            .into_iter()
+            .find(|s| s.as_str() == scheme)
+            .ok_or_else(|| RouterError::InvalidField {
+                field: "targetScheme",
+                value: scheme.to_owned(),
+                reason: "it is none of http, https, https+insecure and h2c",
+            })
+    }
+
+    /// The scheme as text.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::HttpsUnverified => "https+insecure",
+            Self::H2c => "h2c",
+        }
+    }
+
+    /// Whether the upstream is spoken to over TLS.
+    pub fn is_tls(self) -> bool {
+        matches!(self, Self::Https | Self::HttpsUnverified)
+    }
+
+    fn default_port(self) -> u16 {
+        if self.is_tls() { 443 } else { 80 }
+    }
 }
 
 /// The host of a target.
@@ -50,7 +101,7 @@ impl Target {
                 }
                 _ if ip.is_multicast() => invalid("it is a multicast address"),
                 IpAddr::V4(Ipv4Addr::BROADCAST) => invalid("it is the broadcast address"),
-                _ => Ok(Self { host: TargetHost::Ip(ip), port }),
+                _ => Ok(Self { scheme: TargetScheme::Http, host: TargetHost::Ip(ip), port }),
             };
         }
         let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
@@ -76,21 +127,30 @@ impl Target {
         } else {
             TargetHost::Name { name: name.into(), pinned: Arc::from([]) }
         };
-        Ok(Self { host, port })
+        Ok(Self { scheme: TargetScheme::Http, host, port })
     }
 
-    /// Reads what a person types: `5173`, `host:5173`, `[::1]:5173`, `http://host:5173`.
+    /// The same host and port, spoken to in another way.
+    #[must_use]
+    pub fn over(self, scheme: TargetScheme) -> Self {
+        Self { scheme, ..self }
+    }
+
+    /// Reads what a person types: `5173`, `host:5173`, `[::1]:5173`, `https://host:5173`.
     ///
     /// # Errors
     /// [`RouterError::InvalidTarget`].
     pub fn parse_text(text: &str) -> Result<Self> {
         let invalid = |reason: &str| RouterError::InvalidTarget { target: text.to_owned(), reason: reason.into() };
-        let (default_port, rest) = match text.split_once("://") {
-            Some(("http", rest)) => (Some(80), rest.strip_suffix('/').unwrap_or(rest)),
-            Some(("https", _)) => return Err(invalid("upstreams are reached over plain HTTP in this version")),
-            Some(_) => return Err(invalid("its scheme is not http")),
+        let (scheme, rest) = match text.split_once("://") {
+            Some((scheme, rest)) => {
+                let scheme = TargetScheme::parse(scheme)
+                    .map_err(|_| invalid("its scheme is none of http, https, https+insecure and h2c"))?;
+                (Some(scheme), rest.strip_suffix('/').unwrap_or(rest))
+            }
             None => (None, text),
         };
+        let default_port = scheme.map(TargetScheme::default_port);
         if rest.contains(['/', '?', '#', '@']) {
             return Err(invalid("a target is a host and a port; paths and credentials cannot be part of it"));
         }
@@ -112,7 +172,12 @@ impl Target {
             Some(_) => return Err(invalid("an IPv6 address stands in brackets: [::1]:5173")),
             None => (rest, default_port.ok_or_else(|| invalid("the port is missing"))?),
         };
-        Self::parse(host, port)
+        Ok(Self::parse(host, port)?.over(scheme.unwrap_or_default()))
+    }
+
+    /// What it speaks.
+    pub fn scheme(&self) -> TargetScheme {
+        self.scheme
     }
 
     /// The host.
@@ -140,7 +205,7 @@ impl Target {
     /// # Errors
     /// [`RouterError::InvalidTarget`] where there is no address, or a link-local one among them.
     pub fn pin(self, addresses: impl IntoIterator<Item = IpAddr>) -> Result<Self> {
-        let TargetHost::Name { name, .. } = &self.host else { return Ok(self) };
+        let TargetHost::Name { name, .. } = self.host.clone() else { return Ok(self) };
         let mut pinned: Vec<IpAddr> = addresses.into_iter().map(|ip| ip.to_canonical()).collect();
         pinned.dedup();
         let reason = if pinned.is_empty() {
@@ -148,8 +213,8 @@ impl Target {
         } else if pinned.iter().any(|&ip| is_link_local(ip) || ip.is_unspecified() || ip.is_multicast()) {
             "its name resolves to an address that is never routed to"
         } else {
-            let host = TargetHost::Name { name: name.clone(), pinned: pinned.into() };
-            return Ok(Self { host, port: self.port });
+            let host = TargetHost::Name { name, pinned: pinned.into() };
+            return Ok(Self { host, ..self });
         };
         Err(RouterError::InvalidTarget { target: self.to_string(), reason: reason.into() })
     }
@@ -170,6 +235,11 @@ impl Target {
             TargetHost::Ip(ip) => ip.to_string(),
             TargetHost::Localhost(name) | TargetHost::Name { name, .. } => name.to_string(),
         }
+    }
+
+    /// Host and port as they stand in a URL.
+    pub fn authority(&self) -> String {
+        format!("{}:{}", self.url_host(), self.port)
     }
 
     /// The host as it stands in a URL: IPv6 addresses bracketed.
@@ -220,6 +290,10 @@ fn joined(host: &str, port: u16) -> String {
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Almost all targets speak plain HTTP, and people know them by their port.
+        if self.scheme != TargetScheme::Http {
+            write!(f, "{}://", self.scheme.as_str())?;
+        }
         write!(f, "{}:{}", self.url_host(), self.port)
     }
 }
@@ -249,6 +323,10 @@ mod tests {
             ("http://web", "web:80"),
             ("app.localhost:1", "app.localhost:1"),
             ("my_container:8080", "my_container:8080"),
+            ("https://localhost:8443", "https://localhost:8443"),
+            ("https://[::1]", "https://[::1]:443"),
+            ("https+insecure://127.0.0.1:1", "https+insecure://127.0.0.1:1"),
+            ("h2c://localhost:50051/", "h2c://localhost:50051"),
         ] {
             assert_eq!(Target::parse_text(text).unwrap_or_else(|e| panic!("{text}: {e}")).to_string(), target);
         }
@@ -276,7 +354,10 @@ mod tests {
             "http://localhost:80/path",
             "http://user@localhost:80",
             "ftp://x:1",
-            "https://localhost:1",
+            "HTTPS://localhost:1",
+            "https://localhost:1/x",
+            "h2://localhost:1",
+            "https://5173",
             "169.254.169.254:80",
             "[fe80::1]:80",
             "[fd00:ec2::254]:80",

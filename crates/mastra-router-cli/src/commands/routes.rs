@@ -25,6 +25,7 @@ pub(crate) async fn add(args: Add, client: &ControlClient, output: &Output) -> O
         strip_prefix: options.keep_prefix.then_some(false),
         health_path: options.health,
         wildcard: options.wildcard,
+        target_scheme: target.scheme(),
         ..RouteConfig::new(deployment, args.project, args.name, target.host_text(), target.port())
     };
     match client.register_route(config.clone()).await {
@@ -81,6 +82,7 @@ pub(crate) async fn update(args: Update, client: &ControlClient, output: &Output
         subdomain: args.name,
         target_host: target.as_ref().map(Target::host_text),
         target_port: target.as_ref().map(Target::port),
+        target_scheme: target.as_ref().map(Target::scheme),
         path_prefix: options.path_prefix,
         strip_prefix: match (options.keep_prefix, args.strip_prefix) {
             (true, _) => Some(false),

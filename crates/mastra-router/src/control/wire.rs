@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Result, RouterError};
 use crate::event::RouterEvent;
 use crate::route::{RouteConfig, RouteHealthStatus, RouteId, RouteInfo, RouteStatus, RouteUpdate};
-use crate::target::Target;
+use crate::target::{Target, TargetScheme};
 
 /// A route, as [`RouteInfo`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -21,6 +21,8 @@ pub struct RouteJson {
     pub public_url: String,
     pub target_host: String,
     pub target_port: u16,
+    #[serde(default)]
+    pub target_scheme: SchemeJson,
     pub status: StatusJson,
     pub created_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,6 +36,20 @@ pub struct RouteJson {
     pub health_check_failures: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+}
+
+/// What a target speaks, as [`TargetScheme`].
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub enum SchemeJson {
+    #[default]
+    #[serde(rename = "http")]
+    Http,
+    #[serde(rename = "https")]
+    Https,
+    #[serde(rename = "https+insecure")]
+    HttpsUnverified,
+    #[serde(rename = "h2c")]
+    H2c,
 }
 
 /// A route's status.
@@ -56,6 +72,8 @@ pub struct RouteConfigJson {
     pub target_host: String,
     pub target_port: u16,
     #[serde(default)]
+    pub target_scheme: SchemeJson,
+    #[serde(default)]
     pub tls: Option<bool>,
     #[serde(default)]
     pub path_prefix: Option<String>,
@@ -76,6 +94,7 @@ pub struct RouteUpdateJson {
     pub subdomain: Option<String>,
     pub target_host: Option<String>,
     pub target_port: Option<u16>,
+    pub target_scheme: Option<SchemeJson>,
     pub tls: Option<bool>,
     pub path_prefix: Option<String>,
     pub strip_prefix: Option<bool>,
@@ -158,6 +177,7 @@ impl From<RouteInfo> for RouteJson {
             public_url: route.public_url,
             target_host: route.target.host_text(),
             target_port: route.target.port(),
+            target_scheme: route.target.scheme().into(),
             status: route.status.into(),
             created_at: time(route.created_at),
             last_health_check: route.last_health_check.map(time),
@@ -184,7 +204,9 @@ impl TryFrom<RouteJson> for RouteInfo {
             last_health_check: json.last_health_check.as_deref().map(parse_time).transpose()?,
             project_id: json.project_id,
             subdomain: json.subdomain,
-            target: Target::parse(&json.target_host, json.target_port).map_err(|error| error.to_string())?,
+            target: Target::parse(&json.target_host, json.target_port)
+                .map_err(|error| error.to_string())?
+                .over(json.target_scheme.into()),
             path_prefix: json.path_prefix,
             strip_prefix: json.strip_prefix,
             health_path: json.health_path,
@@ -192,6 +214,28 @@ impl TryFrom<RouteJson> for RouteInfo {
             health_check_failures: json.health_check_failures,
             last_error: json.last_error,
         })
+    }
+}
+
+impl From<TargetScheme> for SchemeJson {
+    fn from(scheme: TargetScheme) -> Self {
+        match scheme {
+            TargetScheme::Http => Self::Http,
+            TargetScheme::Https => Self::Https,
+            TargetScheme::HttpsUnverified => Self::HttpsUnverified,
+            TargetScheme::H2c => Self::H2c,
+        }
+    }
+}
+
+impl From<SchemeJson> for TargetScheme {
+    fn from(scheme: SchemeJson) -> Self {
+        match scheme {
+            SchemeJson::Http => Self::Http,
+            SchemeJson::Https => Self::Https,
+            SchemeJson::HttpsUnverified => Self::HttpsUnverified,
+            SchemeJson::H2c => Self::H2c,
+        }
     }
 }
 
@@ -236,15 +280,15 @@ impl From<HealthJson> for RouteHealthStatus {
 }
 
 macro_rules! same_fields {
-    ($json:ident = $core:ident { $($field:ident),* $(,)? }) => {
+    ($json:ident = $core:ident { $($field:ident),* $(,)? } with $mapped:ident: $map:expr) => {
         impl From<$json> for $core {
             fn from(json: $json) -> Self {
-                Self { $($field: json.$field),* }
+                Self { $mapped: $map(json.$mapped), $($field: json.$field),* }
             }
         }
         impl From<$core> for $json {
             fn from(core: $core) -> Self {
-                Self { $($field: core.$field),* }
+                Self { $mapped: $map(core.$mapped), $($field: core.$field),* }
             }
         }
     };
@@ -261,7 +305,7 @@ same_fields!(
         strip_prefix,
         health_path,
         wildcard,
-    }
+    } with target_scheme: Into::into
 );
 same_fields!(
     RouteUpdateJson = RouteUpdate {
@@ -276,7 +320,7 @@ same_fields!(
         health_path,
         wildcard,
         wait_healthy,
-    }
+    } with target_scheme: |scheme: Option<_>| scheme.map(Into::into)
 );
 
 impl From<RouterEvent> for EventJson {

@@ -102,8 +102,9 @@ async fn ask_once(
     path: &HealthPath,
 ) -> Result<(Answer, SocketAddr), String> {
     let (mut stream, peer) = dial::connect(addresses).await?;
+    let authority = target.authority();
     let request = format!(
-        "GET {} HTTP/1.1\r\nHost: {target}\r\nUser-Agent: mastra-router/{} (health check)\r\nAccept: */*\r\nConnection: close\r\n\r\n",
+        "GET {} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: mastra-router/{} (health check)\r\nAccept: */*\r\nConnection: close\r\n\r\n",
         path.as_str(),
         env!("CARGO_PKG_VERSION"),
     );

@@ -34,7 +34,7 @@ fn own_path(target: &Target, rest: &str) -> Option<String> {
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
     let other = Target::parse_text(&format!("http://{authority}")).ok()?;
-    (other.to_string() == target.to_string()).then(|| resolve("/", path))
+    (other.authority() == target.authority()).then(|| resolve("/", path))
 }
 
 /// RFC 3986 section 5.2.2, for a reference without an authority.

@@ -230,7 +230,7 @@ fn plan(
     http1::end_head(&mut out);
 
     let prefix = (!stripped.is_empty()).then(|| {
-        Box::new(Prefix { path: stripped.into(), host: host.into(), target: route.spec.target.to_string().into() })
+        Box::new(Prefix { path: stripped.into(), host: host.into(), target: route.spec.target.authority().into() })
     });
     let form = Form::accepted(head.fields.get("accept"));
     Plan {

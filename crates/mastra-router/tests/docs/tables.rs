@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 
-use mastra_router::{HealthCheckConfig, LocalEdgeRouterConfig, PortRange, ProxyConfig};
+use mastra_router::{HealthCheckConfig, HostsConfig, LocalEdgeRouterConfig, PortRange, ProxyConfig, TlsConfig};
 
 use crate::read;
 
@@ -26,7 +26,10 @@ fn defaults() -> Vec<(String, String)> {
         proxy_port,
         health_check: HealthCheckConfig { path, interval, timeout, failure_threshold },
         enable_hosts_file,
+        hosts: HostsConfig { path: hosts_path, backup_dir },
         enable_tls,
+        tls: TlsConfig { cert_dir, validity_days, cert, key, redirect_http },
+        state_dir,
         log_routes,
         localhost_urls,
         listen,
@@ -59,7 +62,15 @@ fn defaults() -> Vec<(String, String)> {
         shown("health_check.timeout", timeout),
         shown("health_check.failure_threshold", failure_threshold),
         shown("enable_hosts_file", enable_hosts_file),
+        shown("hosts.path", hosts_path),
+        shown("hosts.backup_dir", backup_dir),
         shown("enable_tls", enable_tls),
+        shown("tls.cert_dir", cert_dir),
+        shown("tls.validity_days", validity_days),
+        shown("tls.cert", cert),
+        shown("tls.key", key),
+        shown("tls.redirect_http", redirect_http),
+        shown("state_dir", state_dir),
         shown("log_routes", log_routes),
         shown("localhost_urls", localhost_urls),
         shown("listen", listen),
