@@ -11,7 +11,7 @@
 //! | write a head | [`write_request_line`] or [`write_status_line`], [`write_field`], [`write_length`], [`end_head`] |
 //! | frame a body | [`BodyWriter`] |
 //! | answer a fault | [`RequestError::status`], `reason()` of every error |
-//! | hold HTTP/2's pseudo-fields to the same rules | [`is_authority`], [`is_origin_form`] |
+//! | hold HTTP/2's fields to the same rules | [`is_authority`], [`is_origin_form`], [`is_trailer`] |
 //!
 //! # What is refused
 //!
@@ -114,9 +114,10 @@ pub use error::{BodyError, HeadError, RequestError, ResponseError};
 pub use field::{Field, Fields};
 pub use framing::{BodyLength, Version};
 pub use limits::{Limits, MAX_FIELDS, Slots, slots};
-pub use relay::{Io, Relay, RelayError, poll_fill};
+pub use relay::{Relay, RelayError, Source, poll_fill};
 pub use request::RequestHead;
 pub use response::{RequestKind, ResponseHead};
 pub use scan::{HeadScan, Parsed};
 pub use target::{Target, is_authority, is_origin_form};
+pub use trailers::is_trailer;
 pub use write::{end_head, write_field, write_length, write_request_line, write_status_line};

@@ -13,13 +13,19 @@ use crate::framing::BodyLength;
 use crate::limits::Limits;
 
 /// A byte stream that tells when there is something to read without being given a buffer first.
-pub trait Io: AsyncRead + AsyncWrite + Unpin {
+pub trait Source: AsyncRead + Unpin {
     /// Ready when a read would not wait: there are bytes, or the end, or an error. It may be wrong, so a read may wait all
     /// the same.
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Trailers that came after the last byte, of a stream that has frames of its own: whole field lines, each with a name
+    /// that [`is_trailer`](crate::is_trailer) takes.
+    fn trailers(&mut self) -> Option<Vec<u8>> {
+        None
+    }
 }
 
-impl Io for TcpStream {
+impl Source for TcpStream {
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_read_ready(cx)
     }
@@ -28,7 +34,7 @@ impl Io for TcpStream {
 /// Reads behind what `buffer` holds, making room where there is none. 0 is the end of the stream.
 ///
 /// The buffer is taken when there is something to put in it, and given back when there was nothing after all.
-pub fn poll_fill<S: Io>(
+pub fn poll_fill<S: Source>(
     io: &mut S,
     buffer: &mut Option<Buffer>,
     large: bool,
@@ -131,7 +137,7 @@ impl Relay {
     /// # Errors
     ///
     /// What ended it. The caller must not let the receiver take what was sent for a whole message.
-    pub fn poll<S: Io, D: Io>(
+    pub fn poll<S: Source, D: AsyncWrite + Unpin>(
         &mut self,
         source: &mut S,
         buffer: &mut Option<Buffer>,
@@ -151,14 +157,19 @@ impl Relay {
             }
             self.consumed = 0;
             if self.ended {
-                return Poll::Ready(Ok(()));
+                return Pin::new(destination).poll_flush(cx).map_err(RelayError::Destination);
             }
             self.clear();
             if buffer.is_none() {
                 let large = self.reader.run() > crate::buffer::SMALL as u64;
-                match ready!(poll_fill(source, buffer, large, cx)).map_err(RelayError::Source)? {
-                    0 => self.end_of_input()?,
-                    _ => continue,
+                match poll_fill(source, buffer, large, cx).map_err(RelayError::Source)? {
+                    Poll::Ready(0) => self.end_of_input(source.trailers())?,
+                    Poll::Ready(_) => {}
+                    // A destination that holds bytes back, as TLS does, must not do so while there is nothing to add.
+                    Poll::Pending => {
+                        let _ = Pin::new(destination).poll_flush(cx).map_err(RelayError::Destination)?;
+                        return Poll::Pending;
+                    }
                 }
             }
         }
@@ -177,6 +188,12 @@ impl Relay {
     /// Whether a byte has been written.
     pub fn has_begun(&self) -> bool {
         self.beyond_lead || self.written > 0
+    }
+
+    /// The trailers that ended the body: whole field lines, those that may be forwarded. For a receiver that has frames of
+    /// its own for them; a chunked body is written with its trailers.
+    pub fn trailers(&self) -> Option<&[u8]> {
+        self.reader.trailers()
     }
 
     /// Whether the body has been read to its end.
@@ -220,7 +237,7 @@ impl Relay {
             self.tail.extend_from_slice(self.writer.after());
         }
         if self.ended {
-            self.finish()?;
+            self.writer.finish(self.reader.trailers(), &mut self.tail).map_err(RelayError::Body)?;
         }
         self.flatten(buffer);
         Ok(())
@@ -240,18 +257,14 @@ impl Relay {
         self.run_bytes = 0;
     }
 
-    fn end_of_input(&mut self) -> Result<(), RelayError> {
+    fn end_of_input(&mut self, trailers: Option<Vec<u8>>) -> Result<(), RelayError> {
         self.reader.end_of_input().map_err(RelayError::Body)?;
         self.ended = true;
         self.collected = true;
-        self.finish()
+        self.writer.finish(trailers.as_deref(), &mut self.tail).map_err(RelayError::Body)
     }
 
-    fn finish(&mut self) -> Result<(), RelayError> {
-        self.writer.finish(self.reader.trailers(), &mut self.tail).map_err(RelayError::Body)
-    }
-
-    fn poll_write<D: Io>(
+    fn poll_write<D: AsyncWrite + Unpin>(
         &mut self,
         buffer: &Option<Buffer>,
         destination: &mut D,

@@ -57,7 +57,7 @@ impl TrailerReader {
         let colon = memchr(b':', &self.line).ok_or(BodyError::BadTrailer)?;
         let (name, value) = self.line.split_at(colon);
         let name = std::str::from_utf8(name).map_err(|_| BodyError::BadTrailer)?;
-        if may_be_trailer(name) {
+        if is_trailer(name) {
             write_field(&mut self.kept, name, trim(&value[1..]));
         }
         self.line.clear();
@@ -117,7 +117,8 @@ const FORBIDDEN: [&str; 34] = [
 
 const FORBIDDEN_PREFIXES: [&str; 6] = ["if-", "proxy-", "sec-", "x-forwarded-", "x-http-method", "access-control-"];
 
-fn may_be_trailer(name: &str) -> bool {
+/// Whether a field of this name may stand in a trailer section that is forwarded (RFC 9110 section 6.5.1).
+pub fn is_trailer(name: &str) -> bool {
     // CGI-like servers read `_` and `-` as the same.
     let name = name.replace('_', "-").to_ascii_lowercase();
     !is_for_connection(&name)
