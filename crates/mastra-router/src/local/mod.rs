@@ -1,35 +1,31 @@
 //! The router of this process: the only file that names all parts. It starts them, joins them, and stops them in order.
 
+mod admission;
+mod provider;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
-use async_trait::async_trait;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, broadcast};
-use tokio::time::Instant;
 
 use crate::config::{LocalEdgeRouterConfig, RoutingStrategy};
 use crate::error::{Result, RouterError};
 use crate::event::RouterEvent;
-use crate::health::{CheckKind, HealthChecker, HealthMonitor, HealthSettings};
+use crate::health::{HealthChecker, HealthMonitor, HealthSettings};
 use crate::name::BaseDomain;
 use crate::ports::PortManager;
-use crate::provider::{EdgeRouterProvider, RouterControl};
 use crate::proxy::ReverseProxy;
 use crate::registry::RouteRegistry;
-use crate::route::{HealthPath, Route, RouteConfig, RouteHealthStatus, RouteInfo, RouteSpec, RouteUpdate};
-use crate::target::{Target, TargetHost, TargetScheme};
+use crate::route::{HealthPath, Route, RouteConfig, RouteInfo, RouteSpec};
 use crate::url::PublicUrls;
 
 /// Events a listener may fall behind by before it loses the oldest.
 const EVENTS_KEPT: usize = 1024;
 /// Health checks at one time. Each holds a socket; a laptop's limit of open files is often 256.
 const CHECKS_AT_ONCE: usize = 64;
-/// Pause between two looks at a target that an update waits for.
-const WAIT_HEALTHY_PAUSE: Duration = Duration::from_millis(100);
 
 /// A local edge router. Clones are handles to the same one.
 ///
@@ -254,22 +250,6 @@ impl LocalEdgeRouter {
             tracing::info!("[LocalEdgeRouter] {message}");
         }
     }
-
-    /// Waits until the target is healthy, no longer than a check may take.
-    async fn wait_healthy(&self, spec: &RouteSpec) -> Result<()> {
-        let deadline = Instant::now() + self.inner.config.health_check.timeout;
-        loop {
-            let health = self.inner.checker.check(&spec.target, spec.health_path.as_ref()).await;
-            if health.healthy {
-                return Ok(());
-            }
-            if Instant::now() + WAIT_HEALTHY_PAUSE >= deadline {
-                let reason = health.error.unwrap_or_default();
-                return Err(RouterError::TargetUnhealthy { target: spec.target.to_string(), reason });
-            }
-            tokio::time::sleep(WAIT_HEALTHY_PAUSE).await;
-        }
-    }
 }
 
 impl Inner {
@@ -297,169 +277,6 @@ impl Inner {
     fn info(&self, route: &Route) -> RouteInfo {
         self.urls.info(route, self.health.record(route))
     }
-
-    fn check_tls(&self, spec: &RouteSpec) -> Result<()> {
-        match (self.config.strategy, spec.tls) {
-            (RoutingStrategy::ReverseProxy, Some(true)) => Err(RouterError::InvalidField {
-                field: "tls",
-                value: "true".to_owned(),
-                reason: "this version serves plain HTTP only",
-            }),
-            _ => Ok(()),
-        }
-    }
-
-    /// The target as it may be proxied to: on this machine unless other machines are allowed, its name resolved for good,
-    /// and not the router itself. In `port-mapping` nothing is proxied and nothing resolved.
-    async fn resolve(&self, target: Target) -> Result<Target> {
-        if self.config.strategy == RoutingStrategy::PortMapping {
-            return Ok(target);
-        }
-        if target.scheme() != TargetScheme::Http {
-            let reason = "upstreams are reached over plain HTTP in this version".to_owned();
-            return Err(RouterError::InvalidTarget { target: target.to_string(), reason });
-        }
-        let target = match target.host() {
-            // A name that is pinned already stays where it was pinned to.
-            TargetHost::Name { name, pinned } if pinned.is_empty() => {
-                let found = tokio::net::lookup_host((&**name, target.port())).await;
-                let addresses: Vec<_> = found.map(|all| all.map(|a| a.ip()).collect()).unwrap_or_default();
-                target.clone().pin(addresses)?
-            }
-            _ => target,
-        };
-        let refuse =
-            |reason: &str| Err(RouterError::InvalidTarget { target: target.to_string(), reason: reason.into() });
-        if !target.is_loopback() && !self.config.allow_remote_targets {
-            return refuse("it is on another machine, which allowRemoteTargets would have to permit");
-        }
-        let own = self.addresses.read().unwrap_or_else(PoisonError::into_inner);
-        if target.is_loopback() && own.iter().any(|a| a.port() == target.port()) {
-            return refuse("it is the router itself");
-        }
-        drop(own);
-        Ok(target)
-    }
-}
-
-#[async_trait]
-impl EdgeRouterProvider for LocalEdgeRouter {
-    fn kind(&self) -> &'static str {
-        "local"
-    }
-
-    async fn register_route(&self, config: RouteConfig) -> Result<RouteInfo> {
-        self.open()?;
-        let mut spec = RouteSpec::parse(&config)?;
-        self.inner.check_tls(&spec)?;
-        self.ensure_proxy().await?;
-        spec.target = self.inner.resolve(spec.target).await?;
-        let route = self.inner.registry.add(spec)?;
-        self.log(&format!("Route registered: {} → {}", route.spec.name, self.inner.urls.of(&route)));
-        let _ = self.inner.events.send(RouterEvent::Registered(self.inner.info(&route)));
-        self.inner.health.check(&route, CheckKind::First).await;
-        // An update may have come in during the check; the caller is told what is.
-        let table = self.inner.registry.table();
-        Ok(self.inner.info(table.get(route.id.as_str()).unwrap_or(&route)))
-    }
-
-    async fn update_route(&self, route_id: &str, update: RouteUpdate) -> Result<RouteInfo> {
-        self.open()?;
-        let before = self.inner.registry.table();
-        let before = before.get(route_id).ok_or_else(|| RouterError::RouteNotFound { id: route_id.to_owned() })?;
-        let mut planned = before.spec.updated(&update)?;
-        self.inner.check_tls(&planned)?;
-        planned.target = self.inner.resolve(planned.target).await?;
-        if update.wait_healthy {
-            self.wait_healthy(&planned).await?;
-        }
-        let route = self.inner.registry.update(route_id, |spec| {
-            let mut new = spec.updated(&update)?;
-            // The same target, with the addresses that were resolved and checked.
-            if new.target.port() == planned.target.port() && new.target.url_host() == planned.target.url_host() {
-                new.target = planned.target.clone().over(new.target.scheme());
-            }
-            Ok(new)
-        })?;
-        self.log(&format!("Route updated: {} → {}", route.spec.name, self.inner.urls.of(&route)));
-        if route.target_revision != before.target_revision {
-            self.inner.health.check(&route, CheckKind::First).await;
-        }
-        let table = self.inner.registry.table();
-        let info = self.inner.info(table.get(route_id).unwrap_or(&route));
-        let _ = self.inner.events.send(RouterEvent::Updated(info.clone()));
-        Ok(info)
-    }
-
-    async fn remove_route(&self, route_id: &str) -> Result<()> {
-        self.open()?;
-        if let Some(route) = self.inner.registry.remove(route_id) {
-            self.log(&format!("Route removed: {}", route.spec.name));
-            let _ = self.inner.events.send(RouterEvent::Removed(self.inner.info(&route)));
-        }
-        Ok(())
-    }
-
-    async fn get_route(&self, deployment_id: &str) -> Result<Option<RouteInfo>> {
-        self.open()?;
-        Ok(self.inner.registry.table().by_deployment(deployment_id).map(|route| self.inner.info(route)))
-    }
-
-    async fn list_routes(&self, project_id: &str) -> Result<Vec<RouteInfo>> {
-        self.open()?;
-        Ok(self.inner.registry.table().by_project(project_id).map(|route| self.inner.info(route)).collect())
-    }
-
-    async fn check_route_health(&self, route_id: &str) -> Result<RouteHealthStatus> {
-        self.open()?;
-        let table = self.inner.registry.table();
-        let Some(route) = table.get(route_id) else {
-            let error = Some(format!("Route not found: {route_id}"));
-            return Ok(RouteHealthStatus { error, ..RouteHealthStatus::default() });
-        };
-        Ok(self.inner.health.check(route, CheckKind::Counted).await)
-    }
-}
-
-#[async_trait]
-impl RouterControl for LocalEdgeRouter {
-    async fn all_routes(&self) -> Result<Vec<RouteInfo>> {
-        self.open()?;
-        Ok(self.get_all_routes())
-    }
-
-    async fn route_count(&self) -> Result<usize> {
-        self.open()?;
-        Ok(self.inner.registry.table().len())
-    }
-
-    async fn find_route(&self, key: &str) -> Result<Option<RouteInfo>> {
-        self.open()?;
-        let table = self.inner.registry.table();
-        let route = table.get(key).or_else(|| table.by_deployment(key)).or_else(|| table.by_name(key).last());
-        Ok(route.map(|route| self.inner.info(route)))
-    }
-
-    async fn allocate_port(&self) -> Result<u16> {
-        self.open()?;
-        let ports = self.inner.ports.clone();
-        blocking(move || ports.allocate()).await?
-    }
-
-    async fn release_port(&self, port: u16) -> Result<bool> {
-        let ports = self.inner.ports.clone();
-        blocking(move || ports.release(port)).await
-    }
-
-    fn subscribe(&self) -> broadcast::Receiver<RouterEvent> {
-        self.inner.events.subscribe()
-    }
-}
-
-/// Probing ports and locking files may block, which a runtime's own threads must not.
-async fn blocking<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> Result<R> {
-    let outcome = tokio::task::spawn_blocking(work).await;
-    outcome.map_err(|error| RouterError::Thread { source: std::io::Error::other(error) })
 }
 
 /// All routers of a user share their leases, so the directory does not depend on a router's home.

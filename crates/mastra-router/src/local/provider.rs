@@ -1,0 +1,155 @@
+//! The router as programs use it: the provider's methods.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::broadcast;
+use tokio::time::Instant;
+
+use super::LocalEdgeRouter;
+use crate::error::{Result, RouterError};
+use crate::event::RouterEvent;
+use crate::health::CheckKind;
+use crate::provider::{EdgeRouterProvider, RouterControl};
+use crate::route::{RouteConfig, RouteHealthStatus, RouteInfo, RouteSpec, RouteUpdate};
+
+/// Pause between two looks at a target that an update waits for.
+const WAIT_HEALTHY_PAUSE: Duration = Duration::from_millis(100);
+
+#[async_trait]
+impl EdgeRouterProvider for LocalEdgeRouter {
+    fn kind(&self) -> &'static str {
+        "local"
+    }
+
+    async fn register_route(&self, config: RouteConfig) -> Result<RouteInfo> {
+        self.open()?;
+        let mut spec = RouteSpec::parse(&config)?;
+        self.inner.check_tls(&spec)?;
+        self.ensure_proxy().await?;
+        spec.target = self.inner.resolve(spec.target).await?;
+        let route = self.inner.registry.add(spec)?;
+        self.log(&format!("Route registered: {} → {}", route.spec.name, self.inner.urls.of(&route)));
+        let _ = self.inner.events.send(RouterEvent::Registered(self.inner.info(&route)));
+        self.inner.health.check(&route, CheckKind::First).await;
+        // An update may have come in during the check; the caller is told what is.
+        let table = self.inner.registry.table();
+        Ok(self.inner.info(table.get(route.id.as_str()).unwrap_or(&route)))
+    }
+
+    async fn update_route(&self, route_id: &str, update: RouteUpdate) -> Result<RouteInfo> {
+        self.open()?;
+        let before = self.inner.registry.table();
+        let before = before.get(route_id).ok_or_else(|| RouterError::RouteNotFound { id: route_id.to_owned() })?;
+        let mut planned = before.spec.updated(&update)?;
+        self.inner.check_tls(&planned)?;
+        planned.target = self.inner.resolve(planned.target).await?;
+        if update.wait_healthy {
+            self.wait_healthy(&planned).await?;
+        }
+        let route = self.inner.registry.update(route_id, |spec| {
+            let mut new = spec.updated(&update)?;
+            // The same target, with the addresses that were resolved and checked.
+            if new.target.port() == planned.target.port() && new.target.url_host() == planned.target.url_host() {
+                new.target = planned.target.clone().over(new.target.scheme());
+            }
+            Ok(new)
+        })?;
+        self.log(&format!("Route updated: {} → {}", route.spec.name, self.inner.urls.of(&route)));
+        if route.target_revision != before.target_revision {
+            self.inner.health.check(&route, CheckKind::First).await;
+        }
+        let table = self.inner.registry.table();
+        let info = self.inner.info(table.get(route_id).unwrap_or(&route));
+        let _ = self.inner.events.send(RouterEvent::Updated(info.clone()));
+        Ok(info)
+    }
+
+    async fn remove_route(&self, route_id: &str) -> Result<()> {
+        self.open()?;
+        if let Some(route) = self.inner.registry.remove(route_id) {
+            self.log(&format!("Route removed: {}", route.spec.name));
+            let _ = self.inner.events.send(RouterEvent::Removed(self.inner.info(&route)));
+        }
+        Ok(())
+    }
+
+    async fn get_route(&self, deployment_id: &str) -> Result<Option<RouteInfo>> {
+        self.open()?;
+        Ok(self.inner.registry.table().by_deployment(deployment_id).map(|route| self.inner.info(route)))
+    }
+
+    async fn list_routes(&self, project_id: &str) -> Result<Vec<RouteInfo>> {
+        self.open()?;
+        Ok(self.inner.registry.table().by_project(project_id).map(|route| self.inner.info(route)).collect())
+    }
+
+    async fn check_route_health(&self, route_id: &str) -> Result<RouteHealthStatus> {
+        self.open()?;
+        let table = self.inner.registry.table();
+        let Some(route) = table.get(route_id) else {
+            let error = Some(format!("Route not found: {route_id}"));
+            return Ok(RouteHealthStatus { error, ..RouteHealthStatus::default() });
+        };
+        Ok(self.inner.health.check(route, CheckKind::Counted).await)
+    }
+}
+
+#[async_trait]
+impl RouterControl for LocalEdgeRouter {
+    async fn all_routes(&self) -> Result<Vec<RouteInfo>> {
+        self.open()?;
+        Ok(self.get_all_routes())
+    }
+
+    async fn route_count(&self) -> Result<usize> {
+        self.open()?;
+        Ok(self.inner.registry.table().len())
+    }
+
+    async fn find_route(&self, key: &str) -> Result<Option<RouteInfo>> {
+        self.open()?;
+        let table = self.inner.registry.table();
+        let route = table.get(key).or_else(|| table.by_deployment(key)).or_else(|| table.by_name(key).last());
+        Ok(route.map(|route| self.inner.info(route)))
+    }
+
+    async fn allocate_port(&self) -> Result<u16> {
+        self.open()?;
+        let ports = self.inner.ports.clone();
+        blocking(move || ports.allocate()).await?
+    }
+
+    async fn release_port(&self, port: u16) -> Result<bool> {
+        let ports = self.inner.ports.clone();
+        blocking(move || ports.release(port)).await
+    }
+
+    fn subscribe(&self) -> broadcast::Receiver<RouterEvent> {
+        self.inner.events.subscribe()
+    }
+}
+
+impl LocalEdgeRouter {
+    /// Waits until the target is healthy, no longer than a check may take.
+    async fn wait_healthy(&self, spec: &RouteSpec) -> Result<()> {
+        let deadline = Instant::now() + self.inner.config.health_check.timeout;
+        loop {
+            let health = self.inner.checker.check(&spec.target, spec.health_path.as_ref()).await;
+            if health.healthy {
+                return Ok(());
+            }
+            if Instant::now() + WAIT_HEALTHY_PAUSE >= deadline {
+                let reason = health.error.unwrap_or_default();
+                return Err(RouterError::TargetUnhealthy { target: spec.target.to_string(), reason });
+            }
+            tokio::time::sleep(WAIT_HEALTHY_PAUSE).await;
+        }
+    }
+}
+
+/// Probing ports and locking files may block, which a runtime's own threads must not.
+async fn blocking<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> Result<R> {
+    let outcome = tokio::task::spawn_blocking(work).await;
+    outcome.map_err(|error| RouterError::Thread { source: std::io::Error::other(error) })
+}
