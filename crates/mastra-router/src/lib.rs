@@ -26,6 +26,7 @@
 //!
 //! Parts can be used by themselves: [`RouteRegistry`] and [`RouteTable`], [`PortManager`], [`HealthChecker`], [`ReverseProxy`].
 
+mod certificates;
 mod config;
 pub mod control;
 mod error;
@@ -44,6 +45,7 @@ mod table;
 mod target;
 mod url;
 
+pub use certificates::Certificates;
 pub use config::{
     HealthCheckConfig, HostsConfig, HostsMode, LocalEdgeRouterConfig, LocalhostUrls, PortRange, ProxyConfig,
     RoutingStrategy, TlsConfig,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-const WORDS: &[&str] = &["name", "target", "route", "config", "error", "event"];
+const WORDS: &[&str] = &["name", "target", "route", "config", "certificates", "error", "event"];
 const STATE: &[&str] = &["table", "registry", "ports", "holder"];
 const PARTS: &[&str] = &["proxy", "health"];
 const WIRING: &[&str] = &["provider", "url", "local"];
