@@ -43,6 +43,7 @@ mod registry;
 mod route;
 mod table;
 mod target;
+mod transport;
 mod url;
 
 pub use certificates::Certificates;
@@ -59,7 +60,7 @@ pub use local::LocalEdgeRouter;
 pub use name::{BaseDomain, RouteName, suggest as suggest_name};
 pub use ports::PortManager;
 pub use provider::{EdgeRouterProvider, RouterControl};
-pub use proxy::{ReverseProxy, Suspect};
+pub use proxy::{ProxyTls, ReverseProxy, Suspect};
 pub use registry::RouteRegistry;
 pub use route::{
     HealthPath, PathPrefix, Route, RouteConfig, RouteHealthStatus, RouteId, RouteInfo, RouteOrigin, RouteSpec,
@@ -67,6 +68,7 @@ pub use route::{
 };
 pub use table::{Found, RouteTable};
 pub use target::{Addresses, Target, TargetHost, TargetScheme};
+pub use transport::TargetTls;
 
 /// The README's examples are examples of this crate.
 #[cfg(doctest)]

@@ -9,6 +9,7 @@ use super::answer::{Answer, read_answer};
 use super::{dial, redirect};
 use crate::route::{HealthPath, RouteHealthStatus};
 use crate::target::Target;
+use crate::transport::{Connection, TargetTls};
 
 /// As many as browsers' own health pages need; a longer chain is a loop.
 const REDIRECTS_MAX: usize = 5;
@@ -19,13 +20,20 @@ pub struct HealthChecker {
     path: HealthPath,
     timeout: Duration,
     failure_threshold: u32,
+    tls: TargetTls,
 }
 
 impl HealthChecker {
     /// A checker that asks for `path` where a route has none of its own, gives up after `timeout`, and takes a route for
     /// unhealthy after `failure_threshold` failures in a row.
     pub fn new(path: HealthPath, timeout: Duration, failure_threshold: u32) -> Self {
-        Self { path, timeout, failure_threshold }
+        Self { path, timeout, failure_threshold, tls: TargetTls::default() }
+    }
+
+    /// The same checker, which speaks to targets over TLS in this way.
+    #[must_use]
+    pub fn with_tls(self, tls: TargetTls) -> Self {
+        Self { tls, ..self }
     }
 
     /// The time after which a check has failed.
@@ -57,7 +65,7 @@ impl HealthChecker {
         path: Option<&HealthPath>,
     ) -> RouteHealthStatus {
         let left = self.timeout.saturating_sub(start.elapsed());
-        let asked = tokio::time::timeout(left, ask(target, path.unwrap_or(&self.path))).await;
+        let asked = tokio::time::timeout(left, ask(target, path.unwrap_or(&self.path), &self.tls)).await;
         let latency = Some(start.elapsed());
         match asked {
             Ok(Ok(answer)) if answer.is_success() => {
@@ -81,11 +89,11 @@ impl HealthChecker {
 }
 
 /// The answer at the end of the redirects; an error is a sentence for people, since nothing else is done with it.
-async fn ask(target: &Target, path: &HealthPath) -> Result<Answer, String> {
+async fn ask(target: &Target, path: &HealthPath, tls: &TargetTls) -> Result<Answer, String> {
     let mut addresses = dial::addresses(target).await?;
     let mut path = path.clone();
     for _ in 0..REDIRECTS_MAX {
-        let (answer, peer) = ask_once(&addresses, target, &path).await?;
+        let (answer, peer) = ask_once(&addresses, target, &path, tls).await?;
         match answer.location.as_deref().and_then(|location| redirect::follow(target, &path, location)) {
             Some(next) => path = next,
             None => return Ok(answer),
@@ -93,15 +101,18 @@ async fn ask(target: &Target, path: &HealthPath) -> Result<Answer, String> {
         // The server that redirects is the one that is meant, not one on the other address family.
         addresses = vec![peer];
     }
-    Ok(ask_once(&addresses, target, &path).await?.0)
+    Ok(ask_once(&addresses, target, &path, tls).await?.0)
 }
 
 async fn ask_once(
     addresses: &[SocketAddr],
     target: &Target,
     path: &HealthPath,
+    tls: &TargetTls,
 ) -> Result<(Answer, SocketAddr), String> {
-    let (mut stream, peer) = dial::connect(addresses).await?;
+    let (stream, peer) = dial::connect(addresses).await?;
+    let begun = Connection::begin(stream, target, tls).await;
+    let mut stream = begun.map_err(|error| format!("{target} cannot be spoken to: {error}"))?;
     let authority = target.authority();
     let request = format!(
         "GET {} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: mastra-router/{} (health check)\r\nAccept: */*\r\nConnection: close\r\n\r\n",
@@ -109,7 +120,10 @@ async fn ask_once(
         env!("CARGO_PKG_VERSION"),
     );
     // A server that answers at once and closes may have done so before it read the request: its answer counts.
-    let sent = stream.write_all(request.as_bytes()).await;
+    let sent = match stream.write_all(request.as_bytes()).await {
+        Ok(()) => stream.flush().await,
+        failed => failed,
+    };
     match (read_answer(&mut stream, target).await, sent) {
         (Ok(answer), _) => Ok((answer, peer)),
         (Err(_), Err(error)) => Err(format!("{target} did not take the request: {error}")),

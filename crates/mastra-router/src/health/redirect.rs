@@ -7,7 +7,7 @@ use crate::target::Target;
 /// cannot be asked for.
 pub(super) fn follow(target: &Target, base: &HealthPath, location: &str) -> Option<HealthPath> {
     let location = location.split('#').next().unwrap_or_default();
-    let path = match after_scheme(location) {
+    let path = match after_scheme(target, location) {
         Some(rest) => own_path(target, rest)?,
         // `mailto:`, `https:` and the like; a relative path with a colon in its first segment is not valid.
         None if scheme(location).is_some() => return None,
@@ -24,16 +24,22 @@ fn scheme(location: &str) -> Option<&str> {
     (!scheme.contains(['/', '?'])).then_some(scheme)
 }
 
-fn after_scheme(location: &str) -> Option<&str> {
-    scheme(location).filter(|scheme| scheme.eq_ignore_ascii_case("http"))?;
-    location.get("http:".len()..)?.strip_prefix("//")
+/// The scheme of the target's own URLs.
+fn web_scheme(target: &Target) -> &'static str {
+    if target.scheme().is_tls() { "https" } else { "http" }
+}
+
+fn after_scheme<'l>(target: &Target, location: &'l str) -> Option<&'l str> {
+    let own = web_scheme(target);
+    scheme(location).filter(|scheme| scheme.eq_ignore_ascii_case(own))?;
+    location.get(own.len() + 1..)?.strip_prefix("//")
 }
 
 /// The path of `authority/path` if the authority is the target's.
 fn own_path(target: &Target, rest: &str) -> Option<String> {
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
-    let other = Target::parse_text(&format!("http://{authority}")).ok()?;
+    let other = Target::parse_text(&format!("{}://{authority}", web_scheme(target))).ok()?;
     (other.authority() == target.authority()).then(|| resolve("/", path))
 }
 

@@ -17,9 +17,10 @@ use crate::event::RouterEvent;
 use crate::health::{HealthChecker, HealthMonitor, HealthSettings};
 use crate::name::BaseDomain;
 use crate::ports::PortManager;
-use crate::proxy::ReverseProxy;
+use crate::proxy::{ProxyTls, ReverseProxy};
 use crate::registry::RouteRegistry;
 use crate::route::{HealthPath, Route, RouteConfig, RouteInfo, RouteSpec};
+use crate::transport::TargetTls;
 use crate::url::PublicUrls;
 
 /// Events a listener may fall behind by before it loses the oldest.
@@ -261,6 +262,12 @@ impl Inner {
             self.config.proxy.clone(),
             self.registry.reader(),
             Arc::new(move |id| health.suspect(id)),
+            ProxyTls {
+                certificates: None,
+                by_default: self.config.enable_tls,
+                redirect: self.config.tls.redirect_http,
+                targets: TargetTls::default(),
+            },
         )?;
         if let Some(address) = running.addresses().first() {
             self.urls.set_proxy_port(address.port());

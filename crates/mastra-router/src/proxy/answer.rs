@@ -1,10 +1,9 @@
 //! What the proxy answers by itself: why a request got nowhere, and the list of routes.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use super::page::{Routes, escaped, json_string, page};
-use crate::name::BaseDomain;
-use crate::table::RouteTable;
 
 /// Why the proxy answers in an upstream's place. One `match` makes a response of it.
 #[derive(Debug)]
@@ -25,6 +24,8 @@ pub(crate) enum Failure {
     Refused { name: String, target: String, waited_secs: u64 },
     /// The connection could not be made.
     Unreachable { name: String, target: String, error: String },
+    /// The target speaks no TLS, or shows a certificate that is not believed.
+    NoTls { name: String, target: String, error: String },
     /// The connection was not made in time.
     TimedOut { name: String, target: String },
     /// The upstream closed before it answered.
@@ -67,14 +68,21 @@ impl Form {
     }
 }
 
+/// Fields of every answer of the proxy's own: it says what is now, and loads and runs nothing.
+pub(crate) const ALWAYS: [(&str, &str); 3] = [
+    ("Cache-Control", "no-store"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'"),
+];
+
 /// A response of the proxy's own.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) reason: &'static str,
     pub(crate) content_type: &'static str,
-    /// Whole field lines beyond those that every answer has.
-    pub(crate) fields: String,
+    /// Fields beyond those that every answer has.
+    pub(crate) fields: Vec<(&'static str, Cow<'static, str>)>,
     pub(crate) body: String,
 }
 
@@ -150,6 +158,13 @@ impl Failure {
                 format!("Connecting to {target}, where {name} leads, failed: {error}."),
                 "check the route's target: mastra-router health NAME",
             ),
+            Self::NoTls { name, target, error } => say(
+                502,
+                "TARGET_TLS",
+                "No secure connection to the application",
+                format!("{target}, where {name} leads, cannot be spoken to over TLS: {error}."),
+                "trust its certificate, or do without: mastra-router update NAME --target https+insecure://HOST:PORT",
+            ),
             Self::TimedOut { name, target } => say(
                 504,
                 "TARGET_TIMEOUT",
@@ -181,32 +196,32 @@ impl Failure {
         }
     }
 
-    /// Makes the response. `table` names other routes, and only where the host that was asked lies under our own domain:
+    /// Makes the response. It names other routes only where the host that was asked lies under our own domain:
     /// a page of somewhere else, whose name was pointed at this machine, learns nothing.
-    pub(crate) fn answer(&self, form: Form, table: &RouteTable, base: &BaseDomain, port: u16) -> Answer {
+    pub(crate) fn answer(&self, form: Form, routes: &Routes<'_>) -> Answer {
         let said = self.said();
         let routes = match self {
-            Self::UnknownHost { ours: true, .. } | Self::UnknownPath { .. } => Some(Routes { table, base, port }),
+            Self::UnknownHost { ours: true, .. } | Self::UnknownPath { .. } => Some(routes),
             _ => None,
         };
-        let nearest = match (self, &routes) {
-            (Self::UnknownHost { host, .. }, Some(routes)) => routes.nearest(base.name_in(host).unwrap_or(host)),
+        let nearest = match (self, routes) {
+            (Self::UnknownHost { host, .. }, Some(routes)) => routes.nearest(routes.base.name_in(host).unwrap_or(host)),
             (Self::UnknownPath { path, .. }, Some(routes)) => routes.nearest(path.split('/').nth(1).unwrap_or("")),
             _ => None,
         };
-        let mut fields = format!("X-Mastra-Router-Error: {}\r\n", said.code);
+        let mut fields = vec![("X-Mastra-Router-Error", said.code.into())];
         match self {
-            Self::Starting { .. } => fields.push_str("Retry-After: 1\r\nRefresh: 1\r\n"),
-            Self::Overloaded => fields.push_str("Retry-After: 1\r\n"),
+            Self::Starting { .. } => fields.extend([("Retry-After", "1".into()), ("Refresh", "1".into())]),
+            Self::Overloaded => fields.push(("Retry-After", "1".into())),
             Self::BadRequest { status: 405, .. } => {
-                fields.push_str("Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n");
+                fields.push(("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".into()));
             }
             _ => {}
         }
         let body = match form {
-            Form::Html => page(&said.title, &failure_html(&said, nearest.as_deref(), routes.as_ref())),
+            Form::Html => page(&said.title, &failure_html(&said, nearest.as_deref(), routes)),
             Form::Json => failure_json(&said, nearest.as_deref()),
-            Form::Text => failure_text(&said, nearest.as_deref(), routes.as_ref()),
+            Form::Text => failure_text(&said, nearest.as_deref(), routes),
         };
         let reason = reason_phrase(said.status);
         Answer { status: said.status, reason, content_type: form.content_type(true), fields, body }
@@ -214,8 +229,8 @@ impl Failure {
 }
 
 /// The list of routes, at the root of the bare base domain.
-pub(crate) fn index(form: Form, table: &RouteTable, base: &BaseDomain, port: u16) -> Answer {
-    let routes = Routes { table, base, port };
+pub(crate) fn index(form: Form, routes: &Routes<'_>) -> Answer {
+    let table = routes.table;
     let body = match form {
         Form::Html if table.is_empty() => page(
             "Routes",
@@ -229,7 +244,16 @@ pub(crate) fn index(form: Form, table: &RouteTable, base: &BaseDomain, port: u16
         Form::Text if table.is_empty() => "No routes yet: mastra-router add shop 5173\n".to_owned(),
         Form::Text => routes.text(),
     };
-    Answer { status: 200, reason: "OK", content_type: form.content_type(false), fields: String::new(), body }
+    Answer { status: 200, reason: "OK", content_type: form.content_type(false), fields: Vec::new(), body }
+}
+
+/// The same URL over TLS. 308 keeps the method and the body (RFC 9110, section 15.4.9).
+pub(crate) fn to_https(authority: &str, path: &str) -> Answer {
+    let path = if path.starts_with('/') { path } else { "/" };
+    let url = format!("https://{authority}{path}");
+    let body = format!("308: this is served at {url}\n");
+    let fields = vec![("Location", url.into())];
+    Answer { status: 308, reason: "Permanent Redirect", content_type: Form::Text.content_type(false), fields, body }
 }
 
 fn failure_html(said: &Said, nearest: Option<&str>, routes: Option<&Routes<'_>>) -> String {
@@ -303,6 +327,8 @@ fn reason_phrase(status: u16) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::name::BaseDomain;
+    use crate::table::RouteTable;
 
     #[test]
     fn forms() {
@@ -321,10 +347,11 @@ mod tests {
     fn nothing_of_a_request_is_markup() {
         let host = "<script>\"'&\u{1b}".to_owned();
         let failure = Failure::UnknownHost { host, ours: false };
-        let base = BaseDomain::parse("localhost").unwrap();
-        let html = failure.answer(Form::Html, &RouteTable::default(), &base, 3000).body;
+        let (base, table) = (BaseDomain::parse("localhost").unwrap(), RouteTable::default());
+        let routes = Routes { table: &table, base: &base, port: 3000, https: false };
+        let html = failure.answer(Form::Html, &routes).body;
         assert!(!html.contains("<script"), "{html}");
-        let json = failure.answer(Form::Json, &RouteTable::default(), &base, 3000).body;
+        let json = failure.answer(Form::Json, &routes).body;
         assert!(json.contains("<script>\\\"'&\\u001b"), "{json}");
     }
 }

@@ -1,21 +1,20 @@
-//! One request and its answer, over the two sockets that one task owns.
+//! One request and its answer, over the two sides that one task owns.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http1::{BodyLength, Buffer, HeadScan, Relay, RelayError, Version, poll_fill};
-use tokio::net::TcpStream;
+use http1::{BodyLength, Buffer, HeadScan, Relay, RelayError, poll_fill};
 use tokio::time::Instant;
 
 use super::Shared;
 use super::answer::Failure;
-use super::connection::{Client, ClientIo, Next};
+use super::client::{Downstream, Next};
 use super::request::Plan;
-use super::response::{self, Answered};
+use super::response::{self, Answered, Outgoing};
 use super::tunnel;
-use super::upstream::{self, ConnectError, Upstream};
+use super::upstream::{self, ConnectError, Upstream, UpstreamIo};
 use super::worker;
 
 /// A 1xx says little and comes seldom: one for each stage of a long job, not a stream of them.
@@ -25,8 +24,8 @@ const RETRY_FIRST: Duration = Duration::from_millis(10);
 const RETRY_MOST: Duration = Duration::from_millis(200);
 
 /// How an attempt on one upstream connection ended before the answer.
-enum Attempt {
-    Answered(Answered),
+enum Attempt<H> {
+    Answered(Answered<H>),
     /// The connection broke before a byte of the answer came.
     NoAnswer,
     /// The client's body is no body.
@@ -36,8 +35,8 @@ enum Attempt {
 
 /// Forwards a request and relays its answer.
 ///
-/// Dropping it closes the upstream's connection, and leaves the client's in the middle of a message.
-pub(crate) async fn forward<S: ClientIo>(client: &mut Client<S>, mut plan: Plan, shared: &Shared) -> Next {
+/// Dropping it closes the upstream's connection, and leaves the client's side in the middle of a message.
+pub(crate) async fn forward<D: Downstream>(client: &mut D, mut plan: Plan, shared: &Shared) -> Next {
     let head = std::mem::take(&mut plan.head);
     let mut upload = Relay::new(head, plan.body, plan.body, &shared.limits);
     let mut retried = false;
@@ -81,15 +80,11 @@ fn names(plan: &Plan) -> (String, String) {
 }
 
 /// Connects to the plan's target, again and again while it refuses and may be restarting. `Err(None)`: the client left.
-async fn connect<S: ClientIo>(
-    client: &mut Client<S>,
-    plan: &mut Plan,
-    shared: &Shared,
-) -> Result<Upstream, Option<Failure>> {
+async fn connect<D: Downstream>(client: &mut D, plan: &mut Plan, shared: &Shared) -> Result<Upstream, Option<Failure>> {
     let mut since: Option<Instant> = None;
     let mut pause = RETRY_FIRST;
     loop {
-        let attempt = upstream::connect(&plan.route.spec.target, shared.config.connect_timeout);
+        let attempt = upstream::connect(&plan.route.spec.target, shared.config.connect_timeout, &shared.tls.targets);
         let error = match unless_left(client, attempt).await {
             None => return Err(None),
             Some(Ok(upstream)) => return Ok(upstream),
@@ -121,6 +116,7 @@ async fn connect<S: ClientIo>(
                 }
             }
             ConnectError::TimedOut => Failure::TimedOut { name, target },
+            ConnectError::Tls(error) => Failure::NoTls { name, target, error: error.to_string() },
             ConnectError::Descriptors => Failure::Overloaded,
             ConnectError::Failed(error) => Failure::Unreachable { name, target, error: error.to_string() },
         };
@@ -129,7 +125,7 @@ async fn connect<S: ClientIo>(
 }
 
 /// What `future` gives, or `None` as soon as the client has left.
-async fn unless_left<S: ClientIo, F: Future>(client: &mut Client<S>, future: F) -> Option<F::Output> {
+async fn unless_left<D: Downstream, F: Future>(client: &mut D, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     poll_fn(|cx| match future.as_mut().poll(cx) {
         Poll::Ready(output) => Poll::Ready(Some(output)),
@@ -149,13 +145,13 @@ struct Exchange<'u> {
 
 impl Exchange<'_> {
     /// Sends the request and reads until there is an answer.
-    async fn answered<S: ClientIo>(
+    async fn answered<D: Downstream>(
         &mut self,
-        client: &mut Client<S>,
+        client: &mut D,
         upstream: &mut Upstream,
         plan: &Plan,
         shared: &Shared,
-    ) -> Attempt {
+    ) -> Attempt<D::Head> {
         let mut scan = HeadScan::default();
         let mut interims = 0;
         let mut any = false;
@@ -181,8 +177,7 @@ impl Exchange<'_> {
                         if interims > INTERIM_MOST {
                             return Attempt::Answered(Answered::Bad("too_many_interim_answers"));
                         }
-                        // HTTP/1.0 does not know them (RFC 9110, section 15.2).
-                        if plan.version == Version::Http11 && client.write(&head).await.is_err() {
+                        if client.interim(head, plan).await.is_err() {
                             return Attempt::ClientLeft;
                         }
                     }
@@ -193,12 +188,12 @@ impl Exchange<'_> {
     }
 
     /// Moves the request on, watches the client, and reads what the upstream answers.
-    fn poll_answer<S: ClientIo>(
+    fn poll_answer<D: Downstream>(
         &mut self,
-        client: &mut Client<S>,
-        upstream: &mut TcpStream,
+        client: &mut D,
+        upstream: &mut UpstreamIo,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<usize, Attempt>> {
+    ) -> Poll<Result<usize, Attempt<D::Head>>> {
         if let Poll::Ready(attempt) = self.poll_upload(client, upstream, cx) {
             return Poll::Ready(Err(attempt));
         }
@@ -211,14 +206,14 @@ impl Exchange<'_> {
 
     /// Moves the request's body on; once it is over, looks whether the client is still there. Ready only with what ends
     /// the exchange.
-    fn poll_upload<S: ClientIo>(
+    fn poll_upload<D: Downstream>(
         &mut self,
-        client: &mut Client<S>,
-        upstream: &mut TcpStream,
+        client: &mut D,
+        upstream: &mut UpstreamIo,
         cx: &mut Context<'_>,
-    ) -> Poll<Attempt> {
+    ) -> Poll<Attempt<D::Head>> {
         if !self.upload_over {
-            match self.upload.poll(&mut client.io, &mut client.input, upstream, cx) {
+            match client.poll_upload(self.upload, upstream, cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(RelayError::Destination(_))) => self.upload_failed = true,
@@ -234,19 +229,27 @@ impl Exchange<'_> {
     }
 
     /// Relays the answer.
-    async fn relay<S: ClientIo>(
+    async fn relay<D: Downstream>(
         mut self,
-        client: &mut Client<S>,
+        client: &mut D,
         mut upstream: Upstream,
-        answered: Answered,
+        answered: Answered<D::Head>,
         plan: &Plan,
         shared: &Shared,
     ) -> Next {
-        let (head, from, to, reusable, keep_alive) = match answered {
-            Answered::Final { head, from, to, reusable, keep_alive } => (head, from, to, reusable, keep_alive),
+        let (out, from, reusable) = match answered {
+            Answered::Final { out, from, reusable } => (out, from, reusable),
             Answered::Switched(head) => {
-                tunnel::run(client, upstream.io, self.answer, head, &shared.limits).await;
-                return Next::Close;
+                let out = Outgoing { head, to: BodyLength::UntilClose, keep_alive: false };
+                let Ok(down) = client.begin_answer(out, BodyLength::UntilClose, shared) else { return Next::Close };
+                return match tunnel::run(client, &mut upstream.io, self.answer, down, &shared.limits).await {
+                    tunnel::Ended::Both => Next::Close,
+                    tunnel::Ended::Client => {
+                        upstream.io.reset_on_close();
+                        Next::Close
+                    }
+                    tunnel::Ended::Upstream => Next::Reset,
+                };
             }
             Answered::Bad(reason) => {
                 drop(upstream);
@@ -256,10 +259,10 @@ impl Exchange<'_> {
             }
             Answered::Partial | Answered::Interim(_) => return Next::Close,
         };
-        client.end_is_answers = to == BodyLength::UntilClose;
-        let mut download = Relay::new(head, from, to, &shared.limits);
+        let keep_alive = out.keep_alive;
+        let Ok(mut download) = client.begin_answer(out, from, shared) else { return Next::Close };
         let ended = poll_fn(|cx| {
-            match download.poll(&mut upstream.io, &mut self.answer, &mut client.io, cx) {
+            match client.poll_download(&mut download, &mut upstream.io, &mut self.answer, cx) {
                 Poll::Ready(Ok(())) => return Poll::Ready(Next::KeepAlive),
                 Poll::Ready(Err(RelayError::Destination(_))) => return Poll::Ready(Next::Close),
                 // The client must not take what it got for the whole.
@@ -276,7 +279,7 @@ impl Exchange<'_> {
         if !matches!(ended, Next::KeepAlive) {
             return ended;
         }
-        client.end_is_answers = false;
+        client.end_answer(&download);
         let sent_all = self.upload_over && !self.upload_failed;
         if sent_all && reusable && self.answer.is_none() {
             upstream::keep(&plan.route.spec.target, upstream.io, shared.config.pool_size);

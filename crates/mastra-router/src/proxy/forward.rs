@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use http1::Field;
+
 /// Counts the routers a request has passed. The name is ours alone, so no application sends it of its own accord.
 const HOPS: &str = "mastra-router-hops";
 
@@ -53,9 +55,10 @@ fn underscored(name: &str) -> FieldFate {
     }
 }
 
-/// How often a request has passed a router, by the fields it came with. What is no number counts as the limit: only
+/// How often a request with these fields has passed a router. What is no number counts as the limit: only
 /// something that means to go on for ever sends it.
-pub(crate) fn hops<'f>(mut values: impl Iterator<Item = &'f [u8]>) -> u32 {
+pub(crate) fn hops<'f>(fields: impl Iterator<Item = Field<'f>>) -> u32 {
+    let mut values = fields.filter(|field| fate(field.name) == FieldFate::Hops).map(|field| field.value);
     let Some(value) = values.next() else { return 0 };
     let digits = std::str::from_utf8(value).ok().filter(|v| v.len() <= 4 && v.bytes().all(|b| b.is_ascii_digit()));
     match (digits.and_then(|v| v.parse().ok()), values.next()) {
@@ -86,6 +89,11 @@ impl ConnectionFields {
             IpAddr::V6(ip) => format!("\"[{ip}]\""),
         };
         Self { lines: lines.into(), forwarded_for: forwarded_for.into(), proto }
+    }
+
+    /// Whether the client speaks TLS.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.proto == "https"
     }
 
     /// Appends the forwarding fields of one request: those of the connection, the host it was sent to, what was taken off
@@ -148,7 +156,8 @@ mod tests {
 
     #[test]
     fn counting_hops() {
-        let count = |values: &[&str]| hops(values.iter().map(|v| v.as_bytes()));
+        let count =
+            |values: &[&str]| hops(values.iter().map(|v| Field { name: "Mastra-Router-Hops", value: v.as_bytes() }));
         for (values, want) in [
             (&[][..], 0),
             (&["3"], 3),

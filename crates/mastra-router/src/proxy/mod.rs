@@ -1,7 +1,7 @@
 //! The reverse proxy: one port, many routes. It reads the table and never writes it.
 
 mod answer;
-mod connection;
+mod client;
 mod exchange;
 mod forward;
 mod listen;
@@ -20,15 +20,31 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{Semaphore, watch};
 
+use self::page::Routes;
+use self::worker::Worker;
+use crate::certificates::Certificates;
 use crate::config::ProxyConfig;
 use crate::error::{Result, RouterError};
 use crate::name::BaseDomain;
-use crate::route::RouteId;
+use crate::route::{Route, RouteId};
 use crate::table::RouteTable;
-use worker::Worker;
+use crate::transport::TargetTls;
 
 /// Told the id of a route whose target refused a connection. Called on the path of a request: it must not wait.
 pub type Suspect = Arc<dyn Fn(&RouteId) + Send + Sync>;
+
+/// How the proxy deals with TLS.
+#[derive(Clone)]
+pub struct ProxyTls {
+    /// Whoever holds the certificates. Without, clients that speak TLS are turned away.
+    pub certificates: Option<Arc<dyn Certificates>>,
+    /// Whether the URL of a route that does not say is `https`.
+    pub by_default: bool,
+    /// Whether a client that asks for an `https` route without TLS is sent there.
+    pub redirect: bool,
+    /// How targets are spoken to that speak TLS themselves.
+    pub targets: TargetTls,
+}
 
 /// What all workers share, and none changes.
 struct Shared {
@@ -36,6 +52,32 @@ struct Shared {
     config: ProxyConfig,
     limits: http1::Limits,
     suspect: Suspect,
+    tls: ProxyTls,
+    /// Whether one of the listeners has the port that `https` URLs mean without saying.
+    has_port_443: bool,
+}
+
+impl Shared {
+    /// The routes of `table` as our own answers show them, to a client of the listener on `port`.
+    fn routes<'t>(&'t self, table: &'t RouteTable, port: u16) -> Routes<'t> {
+        Routes { table, base: &self.base, port, https: self.tls.by_default }
+    }
+
+    /// Whether clients are to ask for the route over TLS.
+    fn redirects(&self, route: &Route) -> bool {
+        self.tls.redirect && route.spec.tls.unwrap_or(self.tls.by_default)
+    }
+
+    /// The authority of the `https` URL that stands for a plain one. Every listener speaks both, so the port stays; but
+    /// one that was left out means another port with each scheme.
+    fn https_authority(&self, authority: &str) -> String {
+        let host = request::without_port(authority);
+        match authority.get(host.len() + 1..) {
+            Some(port) if !matches!(port, "" | "80") => authority.to_owned(),
+            _ if self.has_port_443 => host.to_owned(),
+            _ => format!("{host}:80"),
+        }
+    }
 }
 
 /// A running reverse proxy. Dropping it stops it too, without waiting for the end.
@@ -59,12 +101,15 @@ impl ReverseProxy {
         config: ProxyConfig,
         reader: watch::Receiver<Arc<RouteTable>>,
         suspect: Suspect,
+        tls: ProxyTls,
     ) -> Result<Self> {
         let threads = config.threads.unwrap_or_else(default_threads);
         let (bound, per_worker) = bind_all(addresses, threads)?;
         let most = config.max_connections.min(descriptors() / 2);
         let places = Arc::new(Semaphore::new(most.clamp(1, Semaphore::MAX_PERMITS)));
-        let shared = Arc::new(Shared { base, config, limits: http1::Limits::default(), suspect });
+        let limits = http1::Limits::default();
+        let has_port_443 = bound.iter().any(|address| address.port() == 443);
+        let shared = Arc::new(Shared { base, config, limits, suspect, tls, has_port_443 });
         let (stop, stopped) = watch::channel(false);
         let mut proxy = Self { addresses: bound, stop, workers: Vec::with_capacity(threads) };
         for (i, listeners) in per_worker.into_iter().enumerate() {

@@ -7,10 +7,12 @@ use crate::route::Route;
 use crate::table::RouteTable;
 
 /// The routes as a list for people.
-pub(super) struct Routes<'t> {
+pub(crate) struct Routes<'t> {
     pub(super) table: &'t RouteTable,
     pub(super) base: &'t BaseDomain,
     pub(super) port: u16,
+    /// Whether routes that do not say are asked over TLS.
+    pub(super) https: bool,
 }
 
 impl Routes<'_> {
@@ -23,8 +25,9 @@ impl Routes<'_> {
 
     pub(super) fn url(&self, route: &Route) -> String {
         let prefix = route.spec.path_prefix.as_ref().map_or("/", |p| p.as_str());
-        let port = if self.port == 80 { String::new() } else { format!(":{}", self.port) };
-        format!("http://{}.{}{port}{prefix}", route.spec.name, self.base)
+        let (scheme, usual) = if route.spec.tls.unwrap_or(self.https) { ("https", 443) } else { ("http", 80) };
+        let port = if self.port == usual { String::new() } else { format!(":{}", self.port) };
+        format!("{scheme}://{}.{}{port}{prefix}", route.spec.name, self.base)
     }
 
     pub(super) fn html(&self) -> String {

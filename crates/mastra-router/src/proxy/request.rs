@@ -1,17 +1,34 @@
-//! From the bytes of a request to what is to be done with it.
+//! From a request, in whatever version of HTTP it came, to what is to be done with it.
 
 use std::sync::Arc;
 
-use http1::{BodyLength, Fields, HeadScan, Parsed, RequestHead, RequestKind, Target, Version};
+use http1::{BodyLength, Field, RequestKind, Version};
 
 use super::Shared;
 use super::answer::{self, Answer, Failure, Form};
 use super::forward::{self, ConnectionFields, FieldFate};
 use super::rewrite::Prefix;
-use super::upgrade;
 use super::worker;
 use crate::route::Route;
 use crate::table::{Found, RouteTable};
+
+/// The head of a request, its fields aside: valid by the rules of its version, and not yet judged.
+pub(crate) struct Inbound<'r> {
+    pub(crate) method: &'r str,
+    /// The host that is asked, with its port; empty where an HTTP/1.0 client names none, which then leads nowhere.
+    pub(crate) authority: &'r str,
+    /// Path and query, or `*`.
+    pub(crate) path: &'r str,
+    pub(crate) body: BodyLength,
+    pub(crate) version: Version,
+    pub(crate) keep_alive: bool,
+    /// Routers that it has passed before. Counted over all of its fields: no client can have one taken for hop-by-hop.
+    pub(crate) passed: u32,
+    /// The `Sec-WebSocket-Accept` that the upstream must answer with, where the request asks for a WebSocket.
+    pub(crate) accept_key: Option<Box<str>>,
+    /// About how many bytes the head has.
+    pub(crate) size: usize,
+}
 
 /// A request that goes to an upstream.
 pub(crate) struct Plan {
@@ -32,16 +49,6 @@ pub(crate) struct Plan {
     pub(crate) navigates: bool,
 }
 
-/// What is to be done.
-pub(crate) enum Decision {
-    /// The head is not complete.
-    Partial,
-    /// Forward it.
-    Forward(Plan),
-    /// Answer it here; `unread` is the body that follows.
-    Answer { answer: Answer, kind: RequestKind, keep_alive: bool, unread: BodyLength },
-}
-
 /// The route that the last request of a connection led to: the next one mostly has the same host.
 #[derive(Default)]
 pub(crate) struct LastRoute {
@@ -50,42 +57,41 @@ pub(crate) struct LastRoute {
     route: Option<Arc<Route>>,
 }
 
-/// Reads the head that `input` starts with and decides. Returns the bytes that it took, too.
-pub(crate) fn decide(
-    input: &[u8],
-    scan: &mut HeadScan,
-    last: &mut LastRoute,
-    connection: &ConnectionFields,
-    port: u16,
+/// What of a request belongs to its connection and not to it.
+pub(crate) struct Context<'c> {
+    pub(crate) last: &'c mut LastRoute,
+    pub(crate) fields: &'c ConnectionFields,
+    /// Port of the listener, for URLs in our own answers.
+    pub(crate) port: u16,
+}
+
+/// Decides what is to be done: forward it, or answer it here. `fields` gives its end-to-end fields, as often as it is asked.
+pub(crate) fn decide<'f, F, I>(
+    inbound: &Inbound<'_>,
+    fields: F,
+    context: &mut Context<'_>,
     shared: &Shared,
-) -> (usize, Decision) {
-    let mut slots = http1::slots();
-    let head = match RequestHead::parse(input, &mut slots, &shared.limits, scan) {
-        Ok(Parsed::Complete(head)) => head,
-        Ok(Parsed::Partial) => return (0, Decision::Partial),
-        Err(error) => {
-            let failure = Failure::BadRequest { status: error.status(), reason: error.reason() };
-            tracing::info!(reason = error.reason(), "request refused");
-            // Nothing of such a request can be trusted, its wish for a form included.
-            let answer = worker::with_table(|table, _| failure.answer(Form::Text, table, &shared.base, port));
-            let unread = BodyLength::UntilClose;
-            return (0, Decision::Answer { answer, kind: RequestKind::Other, keep_alive: false, unread });
+) -> Result<Plan, Answer>
+where
+    F: Fn() -> I,
+    I: Iterator<Item = Field<'f>>,
+{
+    let hops = inbound.passed.saturating_add(1);
+    let routed = route(inbound, context.last, hops, shared).and_then(|routed| {
+        if shared.redirects(&routed.route) && !context.fields.is_tls() {
+            return Err(Elsewhere::Https);
         }
-    };
-    *scan = HeadScan::default();
-    let kind = if head.method == "HEAD" { RequestKind::Head } else { RequestKind::Other };
-    match route(&head, last, shared) {
-        Ok(Routed { route, strip, hops }) => {
-            let plan = plan(&head, route, strip, hops, kind, connection);
-            (head.len, Decision::Forward(plan))
-        }
-        Err(outcome) => {
-            let form = Form::accepted(head.fields.get("accept"));
-            let answer = worker::with_table(|table, _| match &outcome {
-                NoRoute::Index => answer::index(form, table, &shared.base, port),
-                NoRoute::Failed(failure) => failure.answer(form, table, &shared.base, port),
-            });
-            (head.len, Decision::Answer { answer, kind, keep_alive: head.keep_alive, unread: head.body })
+        Ok(routed)
+    });
+    match routed {
+        Ok(Routed { route, strip }) => Ok(plan(inbound, fields, route, strip, hops, context.fields)),
+        Err(elsewhere) => {
+            let form = Form::accepted(fields().find(|f| f.name.eq_ignore_ascii_case("accept")).map(|f| f.value));
+            Err(worker::with_table(|table, _| match &elsewhere {
+                Elsewhere::Index => answer::index(form, &shared.routes(table, context.port)),
+                Elsewhere::Https => answer::to_https(&shared.https_authority(inbound.authority), inbound.path),
+                Elsewhere::Failed(failure) => failure.answer(form, &shared.routes(table, context.port)),
+            }))
         }
     }
 }
@@ -93,18 +99,19 @@ pub(crate) fn decide(
 struct Routed {
     route: Arc<Route>,
     strip: usize,
-    hops: u32,
 }
 
-enum NoRoute {
+/// Why a request goes to no upstream.
+enum Elsewhere {
+    /// The list of routes was asked for.
     Index,
+    /// The route is to be asked over TLS.
+    Https,
     Failed(Failure),
 }
 
-fn route(head: &RequestHead<'_>, last: &mut LastRoute, shared: &Shared) -> Result<Routed, NoRoute> {
-    let authority = authority(head);
-    let passed = head.fields.iter().filter(|f| forward::fate(f.name) == FieldFate::Hops).map(|f| f.value);
-    let hops = forward::hops(passed).saturating_add(1);
+fn route(inbound: &Inbound<'_>, last: &mut LastRoute, hops: u32, shared: &Shared) -> Result<Routed, Elsewhere> {
+    let authority = inbound.authority;
     let (route, strip) = worker::with_table(|table, generation| {
         if let Some(route) = &last.route
             && last.generation == generation
@@ -112,7 +119,7 @@ fn route(head: &RequestHead<'_>, last: &mut LastRoute, shared: &Shared) -> Resul
         {
             return Ok((route.clone(), 0));
         }
-        let (route, strip, whole_host) = find(table, authority, path_of(head), shared)?;
+        let (route, strip, whole_host) = find(table, authority, inbound.path, shared)?;
         last.route = None;
         if whole_host {
             last.host.clear();
@@ -124,9 +131,9 @@ fn route(head: &RequestHead<'_>, last: &mut LastRoute, shared: &Shared) -> Resul
     })?;
     if hops > shared.config.max_hops {
         let (name, target) = (route.spec.name.to_string(), route.spec.target.to_string());
-        return Err(NoRoute::Failed(Failure::Loop { name, target }));
+        return Err(Elsewhere::Failed(Failure::Loop { name, target }));
     }
-    Ok(Routed { route, strip, hops })
+    Ok(Routed { route, strip })
 }
 
 fn find(
@@ -134,7 +141,7 @@ fn find(
     authority: &str,
     path: &str,
     shared: &Shared,
-) -> Result<(Arc<Route>, usize, bool), NoRoute> {
+) -> Result<(Arc<Route>, usize, bool), Elsewhere> {
     let host = without_port(authority);
     let host = host.strip_suffix('.').unwrap_or(host);
     let folded;
@@ -145,10 +152,10 @@ fn find(
         host
     };
     let path = path.split('?').next().unwrap_or(path);
-    let failed = |failure| Err(NoRoute::Failed(failure));
+    let failed = |failure| Err(Elsewhere::Failed(failure));
     match table.find(&shared.base, host, path) {
         Found::Route { route, strip, whole_host } => Ok((route.clone(), strip, whole_host)),
-        Found::Index | Found::Router => Err(NoRoute::Index),
+        Found::Index | Found::Router => Err(Elsewhere::Index),
         Found::AmbiguousPath => failed(Failure::AmbiguousPath),
         Found::NoHost { ours } => failed(Failure::UnknownHost { host: shortened(host), ours }),
         Found::NoPath => failed(Failure::UnknownPath { host: shortened(host), path: shortened(path) }),
@@ -164,54 +171,52 @@ fn shortened(text: &str) -> String {
     }
 }
 
-/// The host a request is for, as sent: of the target where that is absolute, which then overrules `Host` (RFC 9112,
-/// section 3.2.2). An HTTP/1.0 request may have none, and then leads nowhere.
-fn authority<'b>(head: &RequestHead<'b>) -> &'b str {
-    match head.target {
-        Target::Absolute { authority, .. } => authority,
-        _ => head.host.unwrap_or(""),
-    }
-}
-
-fn path_of<'b>(head: &RequestHead<'b>) -> &'b str {
-    match head.target {
-        Target::Origin(path) | Target::Absolute { path, .. } => path,
-        Target::Asterisk => "*",
-    }
-}
-
-fn without_port(authority: &str) -> &str {
+pub(super) fn without_port(authority: &str) -> &str {
     if authority.starts_with('[') {
         return authority.split_inclusive(']').next().unwrap_or(authority);
     }
     authority.split(':').next().unwrap_or(authority)
 }
 
-fn plan(
-    head: &RequestHead<'_>,
+fn plan<'f, F, I>(
+    inbound: &Inbound<'_>,
+    fields: F,
     route: Arc<Route>,
     strip: usize,
     hops: u32,
-    kind: RequestKind,
     connection: &ConnectionFields,
-) -> Plan {
-    let host = authority(head);
-    let path = path_of(head);
+) -> Plan
+where
+    F: Fn() -> I,
+    I: Iterator<Item = Field<'f>>,
+{
+    let (method, host, path) = (inbound.method, inbound.authority, inbound.path);
     let stripped = path.get(..strip).unwrap_or("");
-    let accept_key = upgrade::accept_key(head);
+    let mut form = None;
+    let mut navigates = true;
 
-    let mut out = Vec::with_capacity(head.len + 512);
+    let mut out = Vec::with_capacity(inbound.size + 512);
     match forward::stripped_path(path, strip) {
-        ("", path) => http1::write_request_line(&mut out, head.method, path),
-        (slash, rest) => http1::write_request_line(&mut out, head.method, &[slash, rest].concat()),
+        ("", path) => http1::write_request_line(&mut out, method, path),
+        (slash, rest) => http1::write_request_line(&mut out, method, &[slash, rest].concat()),
     }
     let mut has_host = false;
-    for field in head.fields.iter() {
-        if head.fields.is_hop_by_hop(field.name) {
-            continue;
-        }
+    for field in fields() {
         match forward::fate(field.name) {
-            FieldFate::Keep => http1::write_field(&mut out, field.name, field.value),
+            FieldFate::Keep => {
+                http1::write_field(&mut out, field.name, field.value);
+                match field.name.len() {
+                    6 if field.name.eq_ignore_ascii_case("accept") => {
+                        form.get_or_insert_with(|| Form::accepted(Some(field.value)));
+                    }
+                    // Scripts that ask for HTML (htmx, Turbo) cannot use a page that refreshes itself; browsers say what
+                    // a request is for.
+                    14 if field.name.eq_ignore_ascii_case("sec-fetch-mode") => {
+                        navigates = field.value.eq_ignore_ascii_case(b"navigate");
+                    }
+                    _ => {}
+                }
+            }
             FieldFate::Host => {
                 http1::write_field(&mut out, field.name, host.as_bytes());
                 has_host = true;
@@ -222,33 +227,28 @@ fn plan(
     if !has_host {
         http1::write_field(&mut out, "Host", host.as_bytes());
     }
-    if accept_key.is_some() {
+    if inbound.accept_key.is_some() {
         out.extend_from_slice(b"Connection: Upgrade\r\nUpgrade: websocket\r\n");
     }
     connection.append(&mut out, host, stripped, hops);
-    http1::write_length(&mut out, head.body);
+    http1::write_length(&mut out, inbound.body);
     http1::end_head(&mut out);
 
+    let form = form.unwrap_or(Form::Text);
     let prefix = (!stripped.is_empty()).then(|| {
         Box::new(Prefix { path: stripped.into(), host: host.into(), target: route.spec.target.authority().into() })
     });
-    let form = Form::accepted(head.fields.get("accept"));
     Plan {
         head: out,
-        body: head.body,
-        kind,
-        idempotent: matches!(head.method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE"),
-        keep_alive: head.keep_alive,
-        version: head.version,
-        accept_key,
+        body: inbound.body,
+        kind: if method == "HEAD" { RequestKind::Head } else { RequestKind::Other },
+        idempotent: matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE"),
+        keep_alive: inbound.keep_alive,
+        version: inbound.version,
+        accept_key: inbound.accept_key.clone(),
         prefix,
         form,
-        navigates: form == Form::Html && matches!(head.method, "GET" | "HEAD") && is_navigation(&head.fields),
+        navigates: navigates && form == Form::Html && matches!(method, "GET" | "HEAD"),
         route,
     }
-}
-
-/// Scripts that ask for HTML (htmx, Turbo) cannot use a page that refreshes itself; browsers say what a request is for.
-fn is_navigation(fields: &Fields<'_>) -> bool {
-    fields.get("sec-fetch-mode").is_none_or(|mode| mode.eq_ignore_ascii_case(b"navigate"))
 }

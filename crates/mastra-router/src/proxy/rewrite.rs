@@ -1,5 +1,7 @@
 //! What an application behind a stripped path prefix says of its own paths, put back under the prefix.
 
+use std::borrow::Cow;
+
 use http1::Fields;
 
 /// The prefix that was taken off a request's path, and the hosts whose URLs are the application's own.
@@ -84,16 +86,20 @@ impl Prefix {
     }
 }
 
-/// Appends the fields of a response that go on to the client: all but those for the connection, and the framing, which is
-/// written anew.
-pub(crate) fn response_fields(fields: &Fields<'_>, prefix: Option<&Prefix>, out: &mut Vec<u8>) {
+/// Gives `put` the fields of a response that go on to the client: all but those for the connection, and the framing, which
+/// is each version's own.
+pub(crate) fn response_fields<'b>(
+    fields: &Fields<'b>,
+    prefix: Option<&Prefix>,
+    mut put: impl FnMut(&'b str, Cow<'b, [u8]>),
+) {
     for field in fields.iter() {
         if fields.is_hop_by_hop(field.name) || field.name.eq_ignore_ascii_case("content-length") {
             continue;
         }
         match prefix.and_then(|p| p.rewrite(field.name, field.value)) {
-            Some(value) => http1::write_field(out, field.name, &value),
-            None => http1::write_field(out, field.name, field.value),
+            Some(value) => put(field.name, value.into()),
+            None => put(field.name, field.value.into()),
         }
     }
 }

@@ -2,65 +2,83 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Poll, ready};
 
-use http1::{BodyLength, Buffer, Io, Limits, Relay, RelayError};
+use http1::{BodyLength, Buffer, Limits, Relay, RelayError};
 use tokio::io::AsyncWrite;
-use tokio::net::TcpStream;
 
-use super::connection::{Client, ClientIo};
+use super::client::Downstream;
+use super::upstream::UpstreamIo;
 
-/// Carries bytes both ways until both sides have ended, or one has failed. `head` goes to the client first; what either
-/// side sent early is in the buffers.
-pub(crate) async fn run<S: ClientIo>(
-    client: &mut Client<S>,
-    mut upstream: TcpStream,
+/// How a tunnel ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Both sides have said that they are done.
+    Both,
+    /// The client's side broke.
+    Client,
+    /// The upstream's side broke.
+    Upstream,
+}
+
+/// Carries bytes both ways until both sides have ended, or one has failed. `down` has the head that goes to the client
+/// first, if one does; what either side sent early is in the buffers.
+pub(crate) async fn run<D: Downstream>(
+    client: &mut D,
+    upstream: &mut UpstreamIo,
     mut answer: Option<Buffer>,
-    head: Vec<u8>,
+    mut down: Relay,
     limits: &Limits,
-) {
-    let mut down = Direction::new(head, limits);
-    let mut up = Direction::new(Vec::new(), limits);
+) -> Ended {
+    let mut up = Relay::new(Vec::new(), BodyLength::UntilClose, BodyLength::UntilClose, limits);
+    let (mut down_at, mut up_at) = (Stage::Relaying, Stage::Relaying);
     poll_fn(|cx| {
-        let down = down.poll(&mut upstream, &mut answer, &mut client.io, cx);
-        let up = up.poll(&mut client.io, &mut client.input, &mut upstream, cx);
-        match (down, up) {
-            (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => Poll::Ready(()),
-            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(()),
+        let downwards = down_at.poll(|stage| match stage {
+            Stage::Relaying => client.poll_download(&mut down, upstream, &mut answer, cx),
+            _ => client.poll_shutdown(cx).map_err(RelayError::Destination),
+        });
+        match downwards {
+            Poll::Ready(Err(RelayError::Destination(_))) => return Poll::Ready(Ended::Client),
+            Poll::Ready(Err(_)) => return Poll::Ready(Ended::Upstream),
+            _ => {}
+        }
+        let upwards = up_at.poll(|stage| match stage {
+            Stage::Relaying => client.poll_upload(&mut up, upstream, cx),
+            _ => Pin::new(&mut *upstream).poll_shutdown(cx).map_err(RelayError::Destination),
+        });
+        match (downwards, upwards) {
+            (_, Poll::Ready(Err(RelayError::Destination(_)))) => Poll::Ready(Ended::Upstream),
+            (_, Poll::Ready(Err(_))) => Poll::Ready(Ended::Client),
+            (Poll::Ready(_), Poll::Ready(_)) => Poll::Ready(Ended::Both),
             _ => Poll::Pending,
         }
     })
-    .await;
+    .await
 }
 
-struct Direction {
-    relay: Relay,
-    relayed: bool,
-    over: bool,
+/// Where one direction is.
+#[derive(Clone, Copy)]
+enum Stage {
+    Relaying,
+    /// The source has ended, and the destination is to be told.
+    Ending,
+    Over,
 }
 
-impl Direction {
-    fn new(head: Vec<u8>, limits: &Limits) -> Self {
-        let relay = Relay::new(head, BodyLength::UntilClose, BodyLength::UntilClose, limits);
-        Self { relay, relayed: false, over: false }
-    }
-
-    /// Carries until the source ends, and passes the end on.
-    fn poll<A: Io, B: Io>(
-        &mut self,
-        source: &mut A,
-        buffer: &mut Option<Buffer>,
-        destination: &mut B,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), RelayError>> {
-        if !self.relayed {
-            ready!(self.relay.poll(source, buffer, destination, cx))?;
-            self.relayed = true;
+impl Stage {
+    fn poll(&mut self, mut poll: impl FnMut(Stage) -> Poll<Result<(), RelayError>>) -> Poll<Result<(), RelayError>> {
+        loop {
+            match self {
+                Self::Over => return Poll::Ready(Ok(())),
+                Self::Relaying => {
+                    ready!(poll(*self))?;
+                    *self = Self::Ending;
+                }
+                Self::Ending => {
+                    ready!(poll(*self))?;
+                    *self = Self::Over;
+                }
+            }
         }
-        if !self.over {
-            ready!(AsyncWrite::poll_shutdown(Pin::new(destination), cx)).map_err(RelayError::Destination)?;
-            self.over = true;
-        }
-        Poll::Ready(Ok(()))
     }
 }

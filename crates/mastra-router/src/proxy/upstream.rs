@@ -4,13 +4,14 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::target::Target;
+use crate::target::{Target, TargetScheme};
+pub(crate) use crate::transport::Connection as UpstreamIo;
+use crate::transport::{H2cConnection, TargetTls};
 
 /// How long an idle connection is kept. Node closes its own after five seconds: a request that is sent while the
 /// upstream closes is lost, so ours must go first.
@@ -18,21 +19,22 @@ const IDLE: Duration = Duration::from_millis(3500);
 const SWEEP: Duration = Duration::from_millis(500);
 
 /// A connection to an upstream.
-#[derive(Debug)]
 pub(crate) struct Upstream {
-    pub(crate) io: TcpStream,
+    pub(crate) io: UpstreamIo,
     /// Whether a request was sent on it before: then it may turn out to be closed.
     pub(crate) reused: bool,
 }
 
 struct Idle {
-    io: TcpStream,
+    io: UpstreamIo,
     since: Instant,
 }
 
 #[derive(Default)]
 struct Pool {
     idle: HashMap<Target, Vec<Idle>>,
+    /// Connections that take many requests at once, and when one was last given out.
+    shared: HashMap<Target, (H2cConnection, Instant)>,
     /// The address that answered last, where a target has several.
     answered: HashMap<Target, SocketAddr>,
     sweeping: bool,
@@ -49,6 +51,15 @@ thread_local! {
 pub(crate) fn reuse(target: &Target, probe: bool) -> Option<Upstream> {
     POOL.with(|pool| {
         let mut pool = pool.borrow_mut();
+        if target.scheme() == TargetScheme::H2c {
+            let (connection, used) = pool.shared.get_mut(target)?;
+            if connection.is_open() {
+                *used = Instant::now();
+                return Some(Upstream { io: connection.stream(), reused: true });
+            }
+            pool.shared.remove(target);
+            return None;
+        }
         let idle = pool.idle.get_mut(target)?;
         let now = Instant::now();
         while let Some(Idle { io, since }) = idle.pop() {
@@ -57,12 +68,7 @@ pub(crate) fn reuse(target: &Target, probe: bool) -> Option<Upstream> {
                 idle.clear();
                 return None;
             }
-            let mut cx = Context::from_waker(Waker::noop());
-            let quiet = match io.poll_read_ready(&mut cx) {
-                Poll::Pending => !probe || is_open(&io),
-                Poll::Ready(_) => is_open(&io),
-            };
-            if quiet {
+            if io.is_quiet(probe) {
                 return Some(Upstream { io, reused: true });
             }
         }
@@ -70,15 +76,15 @@ pub(crate) fn reuse(target: &Target, probe: bool) -> Option<Upstream> {
     })
 }
 
-fn is_open(io: &TcpStream) -> bool {
-    matches!(io.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
-}
-
 /// Keeps a connection whose last answer was read to its end, for the next request.
-pub(crate) fn keep(target: &Target, io: TcpStream, most: usize) {
+pub(crate) fn keep(target: &Target, io: UpstreamIo, most: usize) {
+    let now = Instant::now();
     let start_sweep = POOL.with(|pool| {
         let mut pool = pool.borrow_mut();
-        let now = Instant::now();
+        if let UpstreamIo::H2c(stream) = &io {
+            pool.shared.insert(target.clone(), (stream.connection().clone(), now));
+            return !std::mem::replace(&mut pool.sweeping, true);
+        }
         let idle = match pool.idle.get_mut(target) {
             Some(idle) => idle,
             None => pool.idle.entry(target.clone()).or_default(),
@@ -103,12 +109,14 @@ impl Pool {
     /// Drops what is too old; false when nothing is left.
     fn sweep(&mut self) -> bool {
         let now = Instant::now();
+        // Streams that are under way keep their connection without us.
+        self.shared.retain(|_, (connection, used)| connection.is_open() && now.duration_since(*used) <= IDLE);
         self.idle.retain(|_, idle| {
             let old = idle.iter().take_while(|i| now.duration_since(i.since) > IDLE).count();
             idle.drain(..old);
             !idle.is_empty()
         });
-        self.sweeping = !self.idle.is_empty();
+        self.sweeping = !self.idle.is_empty() || !self.shared.is_empty();
         // What answered is learnt anew with one failed attempt; it must not grow with every target there ever was.
         if self.answered.len() > 1024 {
             self.answered.clear();
@@ -126,6 +134,8 @@ pub(crate) enum ConnectError {
     TimedOut,
     /// This process has no descriptor left.
     Descriptors,
+    /// The target does not speak TLS, or its certificate is not believed.
+    Tls(io::Error),
     /// Any other failure.
     Failed(io::Error),
 }
@@ -133,7 +143,7 @@ pub(crate) enum ConnectError {
 /// Connects to the target: to the address that answered last, then to the others in their order.
 ///
 /// Dropping it half-way makes no connection.
-pub(crate) async fn connect(target: &Target, timeout: Duration) -> Result<Upstream, ConnectError> {
+pub(crate) async fn connect(target: &Target, timeout: Duration, tls: &TargetTls) -> Result<Upstream, ConnectError> {
     let last = POOL.with(|pool| pool.borrow().answered.get(target).copied());
     let mut failure = ConnectError::Refused;
     let rest = target.addresses().filter(|a| Some(*a) != last);
@@ -145,7 +155,7 @@ pub(crate) async fn connect(target: &Target, timeout: Duration) -> Result<Upstre
                 if last != Some(address) && target.addresses().nth(1).is_some() {
                     POOL.with(|pool| pool.borrow_mut().answered.insert(target.clone(), address));
                 }
-                return Ok(Upstream { io, reused: false });
+                return begin(io, target, timeout, tls).await;
             }
             Ok(Err(error)) => match error.kind() {
                 io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => {}
@@ -158,6 +168,19 @@ pub(crate) async fn connect(target: &Target, timeout: Duration) -> Result<Upstre
         }
     }
     Err(failure)
+}
+
+/// Agrees with the target on what is spoken.
+async fn begin(io: TcpStream, target: &Target, timeout: Duration, tls: &TargetTls) -> Result<Upstream, ConnectError> {
+    if target.scheme() == TargetScheme::Http {
+        return Ok(Upstream { io: UpstreamIo::Tcp(io), reused: false });
+    }
+    match tokio::time::timeout(timeout, Box::pin(UpstreamIo::begin(io, target, tls))).await {
+        Ok(Ok(io)) => Ok(Upstream { io, reused: false }),
+        Ok(Err(error)) if error.get_ref().is_some_and(|e| e.is::<rustls::Error>()) => Err(ConnectError::Tls(error)),
+        Ok(Err(error)) => Err(ConnectError::Failed(error)),
+        Err(_) => Err(ConnectError::TimedOut),
+    }
 }
 
 /// EMFILE or ENFILE: of the process, or of the system.

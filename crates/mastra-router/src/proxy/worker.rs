@@ -12,7 +12,7 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
 use super::Shared;
-use super::connection::{self, ClientIo};
+use super::client;
 use super::upstream::is_out_of_descriptors;
 use crate::table::RouteTable;
 
@@ -203,16 +203,10 @@ async fn place(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, AcquireE
 }
 
 async fn serve(io: TcpStream, peer: SocketAddr, local: SocketAddr, shared: Arc<Shared>, _place: OwnedSemaphorePermit) {
-    connection::serve(io, peer, local, shared).await;
+    client::serve(io, peer, local, shared).await;
 }
 
 fn is_clients(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
-}
-
-impl ClientIo for TcpStream {
-    fn reset_on_close(&self) {
-        let _ = socket2::SockRef::from(self).set_linger(Some(Duration::ZERO));
-    }
 }

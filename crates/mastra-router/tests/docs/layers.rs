@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 const WORDS: &[&str] = &["name", "target", "route", "config", "certificates", "error", "event"];
-const STATE: &[&str] = &["table", "registry", "ports", "holder"];
+const STATE: &[&str] = &["table", "registry", "ports", "holder", "transport"];
 const PARTS: &[&str] = &["proxy", "health"];
 const WIRING: &[&str] = &["provider", "url", "local"];
 const FACE: &[&str] = &["control", "home"];
@@ -14,7 +14,7 @@ fn allowed(module: &str) -> Vec<&'static str> {
     match module {
         _ if WORDS.contains(&module) => Vec::new(),
         _ if STATE.contains(&module) => STATE.to_vec(),
-        _ if PARTS.contains(&module) => vec!["table", "holder"],
+        _ if PARTS.contains(&module) => vec!["table", "holder", "transport"],
         _ if WIRING.contains(&module) => [STATE, PARTS, WIRING].concat(),
         _ if FACE.contains(&module) => [&["provider"], FACE].concat(),
         _ => panic!("{module} is in no layer: give it one, here and in ARCHITECTURE.md"),

@@ -1,0 +1,214 @@
+//! One request over HTTP/2: a stream of a connection, served by a task of its own.
+
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http1::{BodyLength, Buffer, Relay, RelayError, RequestKind, ResponseHead};
+
+use super::body::{Body, Sink};
+use super::{Downstream, Next};
+use crate::proxy::answer::{self, Answer, Failure};
+use crate::proxy::request::Plan;
+use crate::proxy::response::{AnswerHead, Outgoing};
+use crate::proxy::rewrite::response_fields;
+use crate::proxy::upstream::UpstreamIo;
+use crate::proxy::{Shared, exchange, worker};
+use crate::transport::fields_of_lines;
+
+/// Serves a request. True where the client took it back before it was answered.
+pub(super) async fn serve(
+    plan: Plan,
+    body: RecvStream,
+    respond: SendResponse<Bytes>,
+    port: u16,
+    shared: Arc<Shared>,
+) -> bool {
+    let mut stream = Stream { body: Body::new(body), send: Send::Head(respond), port, taken_back: false };
+    let next = exchange::forward(&mut stream, plan, &shared).await;
+    if next == Next::Reset {
+        stream.reset(Reason::INTERNAL_ERROR);
+    }
+    // Otherwise it has ended, or the client has. One that still sends is told that nobody reads it any more, by h2.
+    stream.taken_back
+}
+
+/// Sends an answer of the proxy's own.
+pub(super) fn send_answer(
+    respond: &mut SendResponse<Bytes>,
+    answer: &Answer,
+    kind: RequestKind,
+) -> Result<(), h2::Error> {
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(answer.body.len()));
+    let own = answer.fields.iter().map(|(name, value)| (*name, &**value));
+    for (name, value) in own.chain(answer::ALWAYS) {
+        append(headers, name, value.as_bytes());
+    }
+    let bodiless = kind == RequestKind::Head || answer.body.is_empty();
+    let mut stream = respond.send_response(response, bodiless)?;
+    if !bodiless {
+        stream.send_data(Bytes::copy_from_slice(answer.body.as_bytes()), true)?;
+    }
+    Ok(())
+}
+
+/// The client's side of one exchange.
+struct Stream {
+    body: Body,
+    send: Send,
+    /// Port of the listener, for URLs in our own answers.
+    port: u16,
+    taken_back: bool,
+}
+
+/// What has been sent.
+enum Send {
+    /// No head.
+    Head(SendResponse<Bytes>),
+    Body(Sink),
+}
+
+impl Stream {
+    fn reset(&mut self, reason: Reason) {
+        match &mut self.send {
+            Send::Head(respond) => respond.send_reset(reason),
+            Send::Body(sink) => sink.reset(reason),
+        }
+    }
+}
+
+impl Downstream for Stream {
+    type Head = Response<()>;
+
+    fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let reset = match &mut self.send {
+            Send::Head(respond) => respond.poll_reset(cx),
+            Send::Body(sink) => sink.poll_reset(cx),
+        };
+        reset.map(|reason| self.taken_back |= reason.is_ok())
+    }
+
+    fn poll_upload(
+        &mut self,
+        upload: &mut Relay,
+        upstream: &mut UpstreamIo,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), RelayError>> {
+        match upload.poll(&mut self.body, &mut None, upstream, cx) {
+            // An upstream that takes nothing must not keep us from seeing that nobody waits for it.
+            Poll::Pending => {
+                self.poll_left(cx).map(|()| Err(RelayError::Source(io::ErrorKind::ConnectionReset.into())))
+            }
+            ready => ready,
+        }
+    }
+
+    async fn interim(&mut self, head: Response<()>, _plan: &Plan) -> io::Result<()> {
+        match &mut self.send {
+            Send::Head(respond) => respond.send_informational(head).map_err(io::Error::other),
+            Send::Body(_) => Ok(()),
+        }
+    }
+
+    fn begin_answer(&mut self, out: Outgoing<Response<()>>, from: BodyLength, shared: &Shared) -> io::Result<Relay> {
+        let Send::Head(respond) = &mut self.send else { return Err(io::ErrorKind::BrokenPipe.into()) };
+        let ends = matches!(out.to, BodyLength::Empty | BodyLength::Length(0));
+        let stream = respond.send_response(out.head, ends).map_err(io::Error::other)?;
+        self.send = Send::Body(Sink::new(stream, ends));
+        let to = if ends { BodyLength::Empty } else { BodyLength::UntilClose };
+        Ok(Relay::new(Vec::new(), from, to, &shared.limits))
+    }
+
+    fn poll_download(
+        &mut self,
+        download: &mut Relay,
+        upstream: &mut UpstreamIo,
+        answer: &mut Option<Buffer>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), RelayError>> {
+        let Send::Body(sink) = &mut self.send else { return Poll::Ready(Ok(())) };
+        let relayed = download.poll(upstream, answer, sink, cx);
+        if relayed.is_pending() {
+            sink.release();
+        }
+        relayed
+    }
+
+    fn end_answer(&mut self, download: &Relay) {
+        if let Send::Body(sink) = &mut self.send {
+            sink.end(download.trailers().map(fields_of_lines));
+        }
+    }
+
+    fn poll_shutdown(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Send::Body(sink) = &mut self.send {
+            sink.end(None);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    async fn fail(&mut self, failure: &Failure, plan: &Plan, shared: &Shared) -> Next {
+        let answer = worker::with_table(|table, _| failure.answer(plan.form, &shared.routes(table, self.port)));
+        tracing::debug!(name = %plan.route.spec.name, status = answer.status, "answered in the target's place");
+        match &mut self.send {
+            Send::Head(respond) => match send_answer(respond, &answer, plan.kind) {
+                Ok(()) => Next::KeepAlive,
+                Err(_) => Next::Close,
+            },
+            Send::Body(_) => Next::Reset,
+        }
+    }
+}
+
+impl AnswerHead for Response<()> {
+    fn interim(head: &ResponseHead<'_>) -> Self {
+        with_fields(head, None)
+    }
+
+    fn switched(head: &ResponseHead<'_>) -> Self {
+        let mut response = with_fields(head, None);
+        // Over HTTP/2 a request for a WebSocket is answered like any other (RFC 8441, section 5).
+        *response.status_mut() = StatusCode::OK;
+        response.headers_mut().remove(header::SEC_WEBSOCKET_ACCEPT);
+        response
+    }
+
+    fn answer(head: &ResponseHead<'_>, plan: &Plan, _close: bool) -> Outgoing<Self> {
+        let mut response = with_fields(head, Some(plan));
+        let length = match head.body {
+            BodyLength::Length(length) => Some(length),
+            // The length that a GET would have had, or that the cached body has (RFC 9110, section 8.6).
+            BodyLength::Empty if plan.kind == RequestKind::Head || head.status == 304 => head.content_length,
+            _ => None,
+        };
+        if let Some(length) = length {
+            response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        Outgoing { head: response, to: head.body, keep_alive: true }
+    }
+}
+
+fn with_fields(head: &ResponseHead<'_>, plan: Option<&Plan>) -> Response<()> {
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::from_u16(head.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    let headers = response.headers_mut();
+    headers.reserve(head.fields.len());
+    let prefix = plan.and_then(|plan| plan.prefix.as_deref());
+    response_fields(&head.fields, prefix, |name, value| append(headers, name, &value));
+    response
+}
+
+/// Names and values of HTTP/1.1 that were found valid are valid here too.
+fn append(headers: &mut http::HeaderMap, name: &str, value: &[u8]) {
+    if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value)) {
+        headers.append(name, value);
+    }
+}
