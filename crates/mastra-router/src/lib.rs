@@ -43,6 +43,7 @@ mod registry;
 mod route;
 mod table;
 mod target;
+mod tls;
 mod url;
 
 pub use certificates::Certificates;
@@ -67,6 +68,7 @@ pub use route::{
 };
 pub use table::{Found, RouteTable};
 pub use target::{Addresses, Target, TargetHost, TargetScheme};
+pub use tls::{AuthorityInfo, CertificateInfo, Clock, IssuedFiles, OwnFiles, TlsManager, TlsSettings};
 
 /// The README's examples are examples of this crate.
 #[cfg(doctest)]
