@@ -94,6 +94,27 @@ pub(crate) struct Serve {
     /// How routes are reached [default: reverse-proxy].
     #[arg(long, value_enum)]
     pub(crate) strategy: Option<Strategy>,
+    #[command(flatten)]
+    pub(crate) tls: ServeTls,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ServeTls {
+    /// Serve HTTPS, and make every route's URL https, with certificates of a local authority.
+    #[arg(long)]
+    pub(crate) tls: bool,
+    /// Certificate to serve instead of issued ones (PEM, with its chain); goes with --key and means --tls.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(crate) cert: Option<PathBuf>,
+    /// Key of --cert (PEM).
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
+    /// Directory of the authority and its certificates [default: $MASTRA_ROUTER_CERT_DIR, else ~/.mastra/certs].
+    #[arg(long, value_name = "DIR", env = "MASTRA_ROUTER_CERT_DIR", hide_env = true)]
+    pub(crate) cert_dir: Option<PathBuf>,
+    /// Send plain HTTP requests for https routes to their https URL.
+    #[arg(long)]
+    pub(crate) redirect_http: bool,
 }
 
 fn address(text: &str) -> Result<SocketAddr, &'static str> {
@@ -110,7 +131,7 @@ pub(crate) enum Strategy {
 pub(crate) struct Add {
     /// Name of the route: `shop` answers at http://shop.localhost:3000.
     pub(crate) name: String,
-    /// Where it leads: a port, host:port or http://host:port.
+    /// Where it leads: a port, host:port, or a URL with http, https, https+insecure (any certificate) or h2c (gRPC).
     pub(crate) target: String,
     /// Project the route belongs to.
     #[arg(long, default_value = "default")]
@@ -136,13 +157,16 @@ pub(crate) struct RouteOptions {
     /// Take hosts below the route's own too.
     #[arg(long)]
     pub(crate) wildcard: bool,
+    /// Whether the route's URL is https [default: as the router's].
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) tls: Option<bool>,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct Update {
     /// Name, deployment or id of the route.
     pub(crate) route: String,
-    /// New target: a port, host:port or http://host:port.
+    /// New target: a port, host:port, or a URL with http, https, https+insecure or h2c.
     #[arg(long)]
     pub(crate) target: Option<String>,
     /// New name.

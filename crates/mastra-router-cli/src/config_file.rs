@@ -26,6 +26,7 @@ pub(crate) struct ConfigFile {
     port_range: Option<Range>,
     health: Health,
     proxy: Proxy,
+    tls: Tls,
     routes: Vec<toml::Spanned<RouteEntry>>,
 }
 
@@ -87,6 +88,17 @@ struct Proxy {
     max_hops: Option<u32>,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Tls {
+    enabled: Option<bool>,
+    cert_dir: Option<PathBuf>,
+    validity_days: Option<u32>,
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
+    redirect_http: Option<bool>,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RouteEntry {
@@ -104,6 +116,8 @@ struct RouteEntry {
     deployment: Option<String>,
     #[serde(default)]
     wildcard: bool,
+    #[serde(default)]
+    tls: Option<bool>,
 }
 
 /// A file's routes, each with its place in it.
@@ -224,6 +238,20 @@ impl ConfigFile {
         set(&mut config.base_domain, &self.base_domain);
         set(&mut config.log_routes, &self.log_routes);
         set(&mut config.allow_remote_targets, &self.allow_remote_targets);
+        let tls = &self.tls;
+        // Who brings a certificate wants it served.
+        set(&mut config.enable_tls, &tls.enabled.or(tls.cert.as_ref().map(|_| true)));
+        set(&mut config.tls.validity_days, &tls.validity_days);
+        set(&mut config.tls.redirect_http, &tls.redirect_http);
+        for (to, from) in [
+            (&mut config.tls.cert_dir, &tls.cert_dir),
+            (&mut config.tls.cert, &tls.cert),
+            (&mut config.tls.key, &tls.key),
+        ] {
+            if from.is_some() {
+                to.clone_from(from);
+            }
+        }
         set(&mut config.health_check.path, &self.health.path);
         set(&mut config.health_check.interval, &self.health.interval);
         set(&mut config.health_check.timeout, &self.health.timeout);
@@ -248,6 +276,7 @@ impl RouteEntry {
             strip_prefix: self.strip_prefix,
             health_path: self.health,
             wildcard: self.wildcard,
+            tls: self.tls,
             target_scheme: target.scheme(),
             ..RouteConfig::new(deployment, project, self.name, target.host_text(), target.port())
         }

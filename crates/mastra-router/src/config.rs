@@ -257,9 +257,6 @@ impl LocalEdgeRouterConfig {
         if self.proxy.max_connections == 0 {
             return invalid("maxConnections", "it is 0");
         }
-        if self.enable_tls {
-            return invalid("enableTls", "this version serves plain HTTP only");
-        }
         if self.enable_hosts_file != HostsMode::Off {
             return invalid("enableHostsFile", "this version does not write the hosts file");
         }

@@ -129,6 +129,28 @@ pub enum RouterError {
         /// What the system said.
         source: io::Error,
     },
+    /// A certificate, its key, or the directory they are kept in cannot be used.
+    #[error("cannot {action} {}: {reason}", path.display())]
+    Certificate {
+        /// What was being done, an infinitive: "use", "write".
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What is wrong with it, or what the system said.
+        reason: String,
+    },
+    /// The local authority is constrained to other names than this one.
+    #[error("the authority {} may not vouch for {name}: it is constrained to {permitted}", authority.display())]
+    CaConstraints {
+        /// The authority's certificate.
+        authority: PathBuf,
+        /// The name that lies outside.
+        name: String,
+        /// What it may vouch for, as a list.
+        permitted: String,
+        /// What to do about it.
+        remedy: String,
+    },
     /// `start_proxy` with a strategy that has no proxy.
     #[error("Proxy can only be started when strategy is \"reverse-proxy\"")]
     NoProxyInStrategy,
@@ -203,6 +225,8 @@ impl RouterError {
             Self::File { .. } => "FILE_ERROR",
             Self::HomeInUse { .. } => "HOME_IN_USE",
             Self::Thread { .. } => "THREAD_FAILED",
+            Self::Certificate { .. } => "CERTIFICATE_ERROR",
+            Self::CaConstraints { .. } => "CA_CONSTRAINTS",
             Self::NoProxyInStrategy => "NO_PROXY_IN_STRATEGY",
             Self::ProxyRunning => "PROXY_RUNNING",
             Self::Closed => "ROUTER_CLOSED",
@@ -226,6 +250,7 @@ impl RouterError {
             Self::NoPortAvailable { .. } => Some("stop one of them, or widen the port range".into()),
             Self::File { .. } => Some("choose another directory: MASTRA_ROUTER_HOME=DIR or --home DIR".into()),
             Self::HomeInUse { .. } => Some("use it, stop it (mastra-router stop), or set another --home DIR".into()),
+            Self::CaConstraints { remedy, .. } => Some(remedy.clone()),
             Self::NoProxyInStrategy => Some("set strategy to \"reverse-proxy\"".into()),
             Self::Unreachable { .. } => Some("start it: mastra-router serve".into()),
             Self::Remote { hint, .. } => hint.clone(),

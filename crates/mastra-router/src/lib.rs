@@ -43,6 +43,7 @@ mod registry;
 mod route;
 mod table;
 mod target;
+mod tls;
 mod transport;
 mod url;
 
@@ -68,6 +69,7 @@ pub use route::{
 };
 pub use table::{Found, RouteTable};
 pub use target::{Addresses, Target, TargetHost, TargetScheme};
+pub use tls::{AuthorityInfo, CertificateInfo, Clock, IssuedFiles, OwnFiles, TlsManager, TlsSettings};
 pub use transport::TargetTls;
 
 /// The README's examples are examples of this crate.

@@ -51,7 +51,7 @@ impl RouteName {
     }
 }
 
-fn label_fault(label: &str) -> Option<&'static str> {
+pub(crate) fn label_fault(label: &str) -> Option<&'static str> {
     let bytes = label.as_bytes();
     match bytes {
         [] => Some("a label is empty"),

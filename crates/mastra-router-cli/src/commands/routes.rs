@@ -25,6 +25,7 @@ pub(crate) async fn add(args: Add, client: &ControlClient, output: &Output) -> O
         strip_prefix: options.keep_prefix.then_some(false),
         health_path: options.health,
         wildcard: options.wildcard,
+        tls: options.tls,
         target_scheme: target.scheme(),
         ..RouteConfig::new(deployment, args.project, args.name, target.host_text(), target.port())
     };
@@ -91,6 +92,7 @@ pub(crate) async fn update(args: Update, client: &ControlClient, output: &Output
         },
         health_path: options.health,
         wildcard: options.wildcard.then_some(true),
+        tls: options.tls,
         wait_healthy: args.wait_healthy,
         ..RouteUpdate::default()
     };

@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Outcome;
-use crate::cli::{Serve, Strategy};
+use crate::cli::{Serve, ServeTls, Strategy};
 use crate::config_file::{ConfigFile, ConfiguredRoutes};
 use crate::failure::Failure;
 use crate::output::Output;
@@ -65,10 +65,24 @@ async fn start(args: &Serve, home: &Home) -> Result<Running, Failure> {
         Some(Strategy::ReverseProxy) => config.strategy = RoutingStrategy::ReverseProxy,
         None => {}
     }
+    apply_tls(&args.tls, &mut config);
     if !lan {
         loopback_only(&config.listen, "add --lan if that is what you want")?;
     }
     launch(config, &configured, home).await
+}
+
+fn apply_tls(args: &ServeTls, config: &mut LocalEdgeRouterConfig) {
+    let tls = &mut config.tls;
+    if args.cert.is_some() {
+        tls.cert.clone_from(&args.cert);
+        tls.key.clone_from(&args.key);
+    }
+    if args.cert_dir.is_some() {
+        tls.cert_dir.clone_from(&args.cert_dir);
+    }
+    tls.redirect_http |= args.redirect_http;
+    config.enable_tls |= args.tls || args.cert.is_some();
 }
 
 /// Nothing listens where other machines reach it unless that was asked for.
@@ -158,9 +172,10 @@ impl Running {
     /// The URL of the router's own page.
     pub(crate) fn url(&self) -> String {
         let base = &self.router.config().base_domain;
+        let scheme = if self.router.config().enable_tls { "https" } else { "http" };
         match self.router.proxy_addresses().first() {
-            Some(address) => format!("http://{base}:{}", address.port()),
-            None => format!("http://{base}"),
+            Some(address) => format!("{scheme}://{base}:{}", address.port()),
+            None => format!("{scheme}://{base}"),
         }
     }
 

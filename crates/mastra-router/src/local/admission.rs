@@ -1,34 +1,18 @@
-//! Which routes this router can serve, and which targets it may lead to.
+//! Which targets this router may lead to.
 
 use std::sync::PoisonError;
 
 use super::Inner;
 use crate::config::RoutingStrategy;
 use crate::error::{Result, RouterError};
-use crate::route::RouteSpec;
-use crate::target::{Target, TargetHost, TargetScheme};
+use crate::target::{Target, TargetHost};
 
 impl Inner {
-    pub(super) fn check_tls(&self, spec: &RouteSpec) -> Result<()> {
-        match (self.config.strategy, spec.tls) {
-            (RoutingStrategy::ReverseProxy, Some(true)) => Err(RouterError::InvalidField {
-                field: "tls",
-                value: "true".to_owned(),
-                reason: "this version serves plain HTTP only",
-            }),
-            _ => Ok(()),
-        }
-    }
-
     /// The target as it may be proxied to: on this machine unless other machines are allowed, its name resolved for good,
     /// and not the router itself. In `port-mapping` nothing is proxied and nothing resolved.
     pub(super) async fn resolve(&self, target: Target) -> Result<Target> {
         if self.config.strategy == RoutingStrategy::PortMapping {
             return Ok(target);
-        }
-        if target.scheme() != TargetScheme::Http {
-            let reason = "upstreams are reached over plain HTTP in this version".to_owned();
-            return Err(RouterError::InvalidTarget { target: target.to_string(), reason });
         }
         let target = match target.host() {
             // A name that is pinned already stays where it was pinned to.

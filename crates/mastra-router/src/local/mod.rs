@@ -2,6 +2,7 @@
 
 mod admission;
 mod provider;
+mod tls;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,16 +12,16 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, broadcast};
 
+use self::tls::RouterTls;
 use crate::config::{LocalEdgeRouterConfig, RoutingStrategy};
 use crate::error::{Result, RouterError};
 use crate::event::RouterEvent;
 use crate::health::{HealthChecker, HealthMonitor, HealthSettings};
 use crate::name::BaseDomain;
 use crate::ports::PortManager;
-use crate::proxy::{ProxyTls, ReverseProxy};
+use crate::proxy::ReverseProxy;
 use crate::registry::RouteRegistry;
 use crate::route::{HealthPath, Route, RouteConfig, RouteInfo, RouteSpec};
-use crate::transport::TargetTls;
 use crate::url::PublicUrls;
 
 /// Events a listener may fall behind by before it loses the oldest.
@@ -54,6 +55,7 @@ struct Inner {
     base: BaseDomain,
     registry: RouteRegistry,
     urls: Arc<PublicUrls>,
+    tls: Arc<RouterTls>,
     checker: HealthChecker,
     health: HealthMonitor,
     ports: Arc<PortManager>,
@@ -82,7 +84,8 @@ impl LocalEdgeRouter {
             setting: "healthCheck.path",
             reason: "it is empty".to_owned(),
         })?;
-        let checker = HealthChecker::new(path, checks.timeout, checks.failure_threshold);
+        let tls = Arc::new(RouterTls::new(&config, &base));
+        let checker = HealthChecker::new(path, checks.timeout, checks.failure_threshold).with_tls(tls.targets());
         let settings =
             HealthSettings { interval: checks.interval, concurrency: CHECKS_AT_ONCE, ..HealthSettings::default() };
         let tell = {
@@ -100,6 +103,7 @@ impl LocalEdgeRouter {
             base,
             registry,
             urls,
+            tls,
             checker,
             health,
             ports: Arc::new(ports),
@@ -142,6 +146,7 @@ impl LocalEdgeRouter {
         if proxy.is_some() {
             return Err(RouterError::ProxyRunning);
         }
+        self.inner.ensure_tls(None).await?;
         self.inner.start_proxy(&mut proxy)
     }
 
@@ -199,7 +204,7 @@ impl LocalEdgeRouter {
         let mut specs = Vec::with_capacity(configs.len());
         for config in &configs {
             let spec = RouteSpec::parse(config)?;
-            self.inner.check_tls(&spec)?;
+            self.inner.ensure_tls(Some(&spec)).await?;
             specs.push(spec);
         }
         // First, since a target is compared with where the proxy listens.
@@ -243,6 +248,7 @@ impl LocalEdgeRouter {
             return Ok(());
         }
         self.open()?;
+        self.inner.ensure_tls(None).await?;
         self.inner.start_proxy(&mut proxy)
     }
 
@@ -254,6 +260,10 @@ impl LocalEdgeRouter {
 }
 
 impl Inner {
+    async fn ensure_tls(&self, route: Option<&RouteSpec>) -> Result<()> {
+        self.tls.ensure(route, || self.registry.reader()).await
+    }
+
     fn start_proxy(&self, proxy: &mut Option<ReverseProxy>) -> Result<()> {
         let health = self.health.clone();
         let running = ReverseProxy::start(
@@ -262,12 +272,7 @@ impl Inner {
             self.config.proxy.clone(),
             self.registry.reader(),
             Arc::new(move |id| health.suspect(id)),
-            ProxyTls {
-                certificates: None,
-                by_default: self.config.enable_tls,
-                redirect: self.config.tls.redirect_http,
-                targets: TargetTls::default(),
-            },
+            self.tls.for_proxy(),
         )?;
         if let Some(address) = running.addresses().first() {
             self.urls.set_proxy_port(address.port());

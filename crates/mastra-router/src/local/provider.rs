@@ -25,7 +25,7 @@ impl EdgeRouterProvider for LocalEdgeRouter {
     async fn register_route(&self, config: RouteConfig) -> Result<RouteInfo> {
         self.open()?;
         let mut spec = RouteSpec::parse(&config)?;
-        self.inner.check_tls(&spec)?;
+        self.inner.ensure_tls(Some(&spec)).await?;
         self.ensure_proxy().await?;
         spec.target = self.inner.resolve(spec.target).await?;
         let route = self.inner.registry.add(spec)?;
@@ -42,7 +42,7 @@ impl EdgeRouterProvider for LocalEdgeRouter {
         let before = self.inner.registry.table();
         let before = before.get(route_id).ok_or_else(|| RouterError::RouteNotFound { id: route_id.to_owned() })?;
         let mut planned = before.spec.updated(&update)?;
-        self.inner.check_tls(&planned)?;
+        self.inner.ensure_tls(Some(&planned)).await?;
         planned.target = self.inner.resolve(planned.target).await?;
         if update.wait_healthy {
             self.wait_healthy(&planned).await?;
@@ -149,7 +149,7 @@ impl LocalEdgeRouter {
 }
 
 /// Probing ports and locking files may block, which a runtime's own threads must not.
-async fn blocking<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> Result<R> {
+pub(super) async fn blocking<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> Result<R> {
     let outcome = tokio::task::spawn_blocking(work).await;
     outcome.map_err(|error| RouterError::Thread { source: std::io::Error::other(error) })
 }

@@ -1,0 +1,315 @@
+//! Minting, keeping and renewing certificates of the local authority.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::SystemTime;
+
+use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::FromDer;
+
+use super::authority::{self, Authority, AuthorityInfo};
+use super::directory::{Access, Directory, Stamp, refused};
+use super::leaf::Leaf;
+use super::leaf_name::LeafName;
+use super::serving::Serving;
+use super::settings::TlsSettings;
+use super::validity::{Validity, seconds, system_time};
+use crate::error::{Result, RouterError};
+
+/// Certificates that are served, each with its key in one file.
+const LEAVES: &str = "leaves";
+const ISSUE_LOCK: &str = "issue.lock";
+/// A renewal that failed is tried again after this many seconds.
+const RENEW_AGAIN: i64 = 60;
+
+/// A certificate and key that were issued for use in other servers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuedFiles {
+    /// What it is for.
+    pub name: String,
+    /// The certificate, PEM.
+    pub cert_path: PathBuf,
+    /// The key, PEM (PKCS#8), readable by this user only.
+    pub key_path: PathBuf,
+    /// When it ends.
+    pub not_after: SystemTime,
+}
+
+/// A certificate in the directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateInfo {
+    /// What it is for: a host, `*.host` for the hosts right below one, or an address.
+    pub name: String,
+    /// Its file; `.pem` for one that is served, with its key, and `.crt` for one issued for use elsewhere.
+    pub path: PathBuf,
+    /// When it ends, as it says itself.
+    pub not_after: SystemTime,
+}
+
+pub(super) struct Issuing {
+    settings: TlsSettings,
+    directory: Directory,
+    leaves: Directory,
+    serving: Serving,
+    state: RwLock<State>,
+    minted: AtomicU64,
+    /// Second in which the authority's file was last looked at.
+    looked: AtomicI64,
+}
+
+struct State {
+    authority: Arc<Authority>,
+    /// What the authority issued; never that of another.
+    held: HashMap<LeafName, Held>,
+    /// A file of the authority that was found unfit, so that it is read and spoken of once.
+    unusable: Option<Stamp>,
+}
+
+struct Held {
+    config: Arc<ServerConfig>,
+    validity: Validity,
+    renew_at: i64,
+}
+
+/// What is held for a name.
+pub(super) enum AtHand {
+    Nothing,
+    Fresh(Arc<ServerConfig>),
+    /// It can be served, and another one should be made.
+    Due(Arc<ServerConfig>),
+}
+
+impl Issuing {
+    pub(super) fn open(settings: TlsSettings) -> Result<Self> {
+        let directory = Directory::open(&settings.cert_dir)?;
+        let leaves = directory.subdirectory(LEAVES)?;
+        let authority = Authority::open(&directory, &settings)?;
+        let serving = Serving::new().map_err(|error| refused("serve from", directory.path(), error))?;
+        let looked = AtomicI64::new(seconds(settings.now()));
+        let state = RwLock::new(State { authority: Arc::new(authority), held: HashMap::new(), unusable: None });
+        let issuing = Self { settings, directory, leaves, serving, state, minted: AtomicU64::new(0), looked };
+        issuing.sweep();
+        Ok(issuing)
+    }
+
+    pub(super) fn at_hand(&self, name: &LeafName, now: SystemTime) -> AtHand {
+        let state = self.read();
+        match state.held.get(name) {
+            Some(held) if held.validity.is_over(now) => AtHand::Nothing,
+            Some(held) if seconds(now) > held.renew_at => AtHand::Due(held.config.clone()),
+            Some(held) => AtHand::Fresh(held.config.clone()),
+            None => AtHand::Nothing,
+        }
+    }
+
+    /// Takes the certificate from the cache or mints it, and holds it. Blocks.
+    pub(super) fn make(&self, name: &LeafName) -> Option<Arc<ServerConfig>> {
+        self.follow_authority();
+        let authority = self.read().authority.clone();
+        match self.leaf(name, &authority) {
+            Ok(leaf) => {
+                let config = self.serving.with(leaf.certified.clone());
+                let held = Held { config: config.clone(), validity: leaf.validity, renew_at: leaf.renew_at };
+                let mut state = self.write();
+                if Arc::ptr_eq(&state.authority, &authority) {
+                    state.held.insert(name.clone(), held);
+                }
+                Some(config)
+            }
+            Err(reason) => {
+                tracing::warn!(%name, reason, "no certificate could be made");
+                if let Some(held) = self.write().held.get_mut(name) {
+                    held.renew_at = seconds(self.settings.now()) + RENEW_AGAIN;
+                }
+                None
+            }
+        }
+    }
+
+    fn leaf(&self, name: &LeafName, authority: &Authority) -> Result<Leaf, String> {
+        let file = format!("{}.pem", name.file_stem());
+        let provider = self.serving.provider();
+        match self.leaves.read(&file) {
+            Ok(Some(text)) => match Leaf::load(&text, name, authority, &self.settings, provider) {
+                Ok(leaf) => return Ok(leaf),
+                Err(reason) => tracing::debug!(%name, reason, "the cached certificate is replaced"),
+            },
+            Ok(None) => {}
+            Err(error) => tracing::debug!(%name, %error, "the cached certificate is replaced"),
+        }
+        let leaf = self.mint(name, authority)?;
+        if let Err(error) = self.leaves.write(&file, &leaf.pem(), Access::Secret) {
+            // It can be served all the same; it will be made again after a restart.
+            tracing::warn!(%name, %error, "a certificate is not cached");
+        }
+        Ok(leaf)
+    }
+
+    fn mint(&self, name: &LeafName, authority: &Authority) -> Result<Leaf, String> {
+        if !authority.constraints.permits(name) {
+            return Err(format!("the local authority is constrained to {}", authority.constraints));
+        }
+        let leaf = Leaf::mint(name, authority, &self.settings, self.serving.provider())?;
+        self.minted.fetch_add(1, Ordering::Relaxed);
+        Ok(leaf)
+    }
+
+    /// Certificates that were minted since it was opened.
+    pub(super) fn minted(&self) -> u64 {
+        self.minted.load(Ordering::Relaxed)
+    }
+
+    /// Whether nobody has looked at the authority's file in this second; whoever is told so has to.
+    pub(super) fn is_look_due(&self, now: SystemTime) -> bool {
+        let (now, looked) = (seconds(now), self.looked.load(Ordering::Relaxed));
+        now != looked && self.looked.compare_exchange(looked, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// Takes over the authority that is on the disk now: another process may have replaced it. One that ends while it is in
+    /// use is replaced here. Blocks.
+    pub(super) fn follow_authority(&self) {
+        let (current, unusable) = {
+            let state = self.read();
+            (state.authority.clone(), state.unusable)
+        };
+        let newer = current.newer(&self.directory).filter(|newer| Some(*newer) != unusable);
+        let found = if newer.is_some() {
+            Authority::read(&self.directory).and_then(|read| {
+                read.ok_or("it is gone")
+                    .flatten()
+                    .map_err(|reason| refused("use", &self.directory.path_of(authority::AUTHORITY), reason))
+            })
+        } else if current.validity.is_over(self.settings.now()) {
+            Authority::open(&self.directory, &self.settings)
+        } else {
+            return;
+        };
+        let found = found.and_then(|found| found.check_domains(&self.directory, &self.settings).map(|()| found));
+        let mut state = self.write();
+        match found {
+            // Another thread may have been first.
+            Ok(_) if !Arc::ptr_eq(&state.authority, &current) => {}
+            Ok(authority) => *state = State { authority: Arc::new(authority), held: HashMap::new(), unusable: None },
+            Err(error) => {
+                tracing::warn!(%error, "the local authority was changed and cannot be used; the one before is kept");
+                state.unusable = newer;
+            }
+        }
+    }
+
+    pub(super) fn authority(&self) -> AuthorityInfo {
+        self.read().authority.info(&self.directory)
+    }
+
+    /// Mints a certificate for use elsewhere, and writes it and its key to two files. Blocks.
+    pub(super) fn issue(&self, name: &str) -> Result<IssuedFiles> {
+        let name = parsed(name)?;
+        self.follow_authority();
+        let authority = self.read().authority.clone();
+        if !authority.constraints.permits(&name) {
+            return Err(RouterError::CaConstraints {
+                authority: self.directory.path_of(authority::CERTIFICATE),
+                name: name.to_string(),
+                permitted: authority.constraints.to_string(),
+                remedy: "choose a name at or below one of these".to_owned(),
+            });
+        }
+        let (cert, key) = (format!("{}.crt", name.file_stem()), format!("{}.key", name.file_stem()));
+        let (cert_path, key_path) = (self.directory.path_of(&cert), self.directory.path_of(&key));
+        let leaf = self.mint(&name, &authority).map_err(|reason| refused("make", &cert_path, reason))?;
+        // Files of two that issue the same name at once would not belong together.
+        let _lock = self.directory.lock(ISSUE_LOCK)?;
+        self.directory.write(&key, &leaf.key_pem, Access::Secret)?;
+        self.directory.write(&cert, &leaf.certificate_pem, Access::Public)?;
+        Ok(IssuedFiles { name: name.to_string(), cert_path, key_path, not_after: leaf.validity.end() })
+    }
+
+    /// What is in the directory, by name of file. Blocks.
+    pub(super) fn list(&self) -> Result<Vec<CertificateInfo>> {
+        let mut found = Vec::new();
+        for (directory, ending) in [(&self.leaves, ".pem"), (&self.directory, ".crt")] {
+            for file in directory.names(ending)? {
+                let Some(certificate) = directory.read(&file)?.as_deref().and_then(Summary::read) else { continue };
+                let Summary { name, validity, .. } = certificate;
+                let not_after = system_time(validity.not_after);
+                found.push(CertificateInfo { name, path: directory.path_of(&file), not_after });
+            }
+        }
+        Ok(found)
+    }
+
+    /// Removes what is kept for a name; false where there was nothing. Blocks.
+    pub(super) fn delete(&self, name: &str) -> Result<bool> {
+        let name = parsed(name)?;
+        let stem = name.file_stem();
+        let cached = self.leaves.remove(&format!("{stem}.pem"))?;
+        let cert = self.directory.remove(&format!("{stem}.crt"))?;
+        let key = self.directory.remove(&format!("{stem}.key"))?;
+        self.write().held.remove(&name);
+        Ok(cached || cert || key)
+    }
+
+    /// Forgets certificates that have no route any more; their files stay for when it is back.
+    pub(super) fn retain(&self, most: usize, is_wanted: impl Fn(&LeafName) -> bool) {
+        if self.read().held.len() > 2 * most {
+            self.write().held.retain(|name, _| is_wanted(name));
+        }
+    }
+
+    /// Removes files that nobody will use: unfinished, expired, or of an authority that is gone.
+    fn sweep(&self) {
+        self.directory.sweep();
+        self.leaves.sweep();
+        let authority = self.read().authority.clone();
+        let now = self.settings.now();
+        for file in self.leaves.names(".pem").unwrap_or_default() {
+            let text = self.leaves.read(&file).ok().flatten();
+            let summary = text.as_deref().and_then(Summary::read);
+            let is_of_use = summary.is_some_and(|s| !s.validity.is_over(now) && s.issuer == authority.subject);
+            if !is_of_use {
+                // What cannot be removed is not served either.
+                let _ = self.leaves.remove(&file);
+            }
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn parsed(name: &str) -> Result<LeafName> {
+    LeafName::parse(name).map_err(|reason| RouterError::InvalidField { field: "name", value: name.to_owned(), reason })
+}
+
+/// What a file says of its certificate, unverified.
+struct Summary {
+    name: String,
+    validity: Validity,
+    issuer: Vec<u8>,
+}
+
+impl Summary {
+    fn read(text: &str) -> Option<Self> {
+        let der = CertificateDer::from_pem_slice(text.as_bytes()).ok()?;
+        let (_, certificate) = X509Certificate::from_der(&der).ok()?;
+        let names = certificate.subject_alternative_name().ok()??;
+        let name = match names.value.general_names.first()? {
+            GeneralName::DNSName(name) => (*name).to_owned(),
+            GeneralName::IPAddress([a, b, c, d]) => std::net::Ipv4Addr::new(*a, *b, *c, *d).to_string(),
+            GeneralName::IPAddress(bytes) => std::net::Ipv6Addr::from(<[u8; 16]>::try_from(*bytes).ok()?).to_string(),
+            _ => return None,
+        };
+        Some(Self { name, validity: Validity::of(&certificate), issuer: certificate.issuer().as_raw().to_vec() })
+    }
+}
