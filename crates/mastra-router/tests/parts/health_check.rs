@@ -1,13 +1,13 @@
 //! One check of one target.
 
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use mastra_router::{HealthChecker, HealthPath, RouteHealthStatus, Target};
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 
-use crate::server::{OK, Server, refusing};
+use crate::server::{OK, Server, refusing, same_port};
 
 fn path(path: &str) -> HealthPath {
     HealthPath::parse(path).unwrap().unwrap()
@@ -134,13 +134,13 @@ async fn redirects_on_the_target_are_followed() {
 
 #[tokio::test]
 async fn localhost_is_whichever_family_answers() {
-    let server = Server::start(|_| OK.to_owned()).await;
-    let (_refuses, _) = refusing(&format!("[::1]:{}", server.address.port()));
+    let (v4, v6) = (Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into());
+    let (listener, _refuses) = same_port(v4, v6).await;
+    let server = Server::on(listener, 10, |_| OK.to_owned());
     assert!(check("localhost", server.address.port()).await.healthy);
 
-    let listener = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).await.unwrap();
+    let (listener, _refuses) = same_port(v6, v4).await;
     let server = Server::on(listener, 10, |_| OK.to_owned());
-    let (_refuses, _) = refusing(&format!("127.0.0.1:{}", server.address.port()));
     assert!(check("localhost", server.address.port()).await.healthy);
     assert!(check("::1", server.address.port()).await.healthy);
     assert!(!check("127.0.0.1", server.address.port()).await.healthy);
@@ -149,11 +149,9 @@ async fn localhost_is_whichever_family_answers() {
 /// A listener whose queue is full lets connections hang.
 #[tokio::test]
 async fn an_address_that_hangs_does_not_eat_the_timeout() {
-    let v6 = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).await.unwrap();
+    let (v6, full) = same_port(Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()).await;
     let server = Server::on(v6, 10, |_| OK.to_owned());
-    let full = TcpSocket::new_v4().unwrap();
-    let address = format!("127.0.0.1:{}", server.address.port()).parse().unwrap();
-    full.bind(address).unwrap();
+    let address = full.local_addr().unwrap();
     let _full = full.listen(0).unwrap();
     let mut waiting = Vec::new();
     while let Ok(stream) = tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(address)).await {

@@ -1,6 +1,6 @@
 //! A server that answers as a test says.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -118,6 +118,20 @@ pub(crate) fn refusing(address: &str) -> (TcpSocket, SocketAddr) {
     socket.bind(address).unwrap();
     let address = socket.local_addr().unwrap();
     (socket, address)
+}
+
+/// A listener on `here`, and a socket bound to the same port of `there`, which may listen or refuse. Whatever port the system
+/// gives for one family can be taken in the other, so it is asked until one is free in both.
+pub(crate) async fn same_port(here: IpAddr, there: IpAddr) -> (TcpListener, TcpSocket) {
+    loop {
+        let listener = TcpListener::bind((here, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let socket = if there.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.unwrap();
+        match socket.bind((there, port).into()) {
+            Ok(()) => return (listener, socket),
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse),
+        }
+    }
 }
 
 /// Waits for a fact. The deadline is for what never comes true.
