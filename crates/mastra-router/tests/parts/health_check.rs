@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use mastra_router::{HealthChecker, HealthPath, RouteHealthStatus, Target};
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::server::{OK, Server, refusing, same_port};
 
