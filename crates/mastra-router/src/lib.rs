@@ -28,6 +28,7 @@
 
 mod config;
 pub mod control;
+mod directory;
 mod error;
 mod event;
 mod health;
@@ -35,6 +36,7 @@ mod holder;
 mod home;
 mod local;
 mod name;
+mod persist;
 mod ports;
 mod provider;
 mod proxy;
@@ -55,6 +57,7 @@ pub use holder::port_holder;
 pub use home::{Home, HomeLock};
 pub use local::LocalEdgeRouter;
 pub use name::{BaseDomain, RouteName, suggest as suggest_name};
+pub use persist::SavedSettings;
 pub use ports::PortManager;
 pub use provider::{EdgeRouterProvider, RouterControl};
 pub use proxy::{ReverseProxy, Suspect};

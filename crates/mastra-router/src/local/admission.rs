@@ -3,21 +3,51 @@
 use std::sync::PoisonError;
 
 use super::Inner;
-use crate::config::RoutingStrategy;
+use crate::config::{LocalEdgeRouterConfig, RoutingStrategy};
 use crate::error::{Result, RouterError};
 use crate::route::RouteSpec;
 use crate::target::{Target, TargetHost, TargetScheme};
 
+const REMOTE: &str = "it is on another machine, which allowRemoteTargets would have to permit";
+
+/// Whether a saved route can be served with these settings, which may be others than those it was made with. What depends
+/// on the moment is not asked: a name may resolve later, and a port that is the router's own today may not be tomorrow.
+pub(super) fn check_saved(config: &LocalEdgeRouterConfig, spec: &RouteSpec) -> Result<()> {
+    check_tls(config, spec)?;
+    if config.strategy == RoutingStrategy::PortMapping {
+        return Ok(());
+    }
+    check_scheme(&spec.target)?;
+    match spec.target.host() {
+        TargetHost::Ip(ip) if !ip.is_loopback() && !config.allow_remote_targets => {
+            Err(RouterError::InvalidTarget { target: spec.target.to_string(), reason: REMOTE.to_owned() })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_tls(config: &LocalEdgeRouterConfig, spec: &RouteSpec) -> Result<()> {
+    match (config.strategy, spec.tls) {
+        (RoutingStrategy::ReverseProxy, Some(true)) => Err(RouterError::InvalidField {
+            field: "tls",
+            value: "true".to_owned(),
+            reason: "this version serves plain HTTP only",
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn check_scheme(target: &Target) -> Result<()> {
+    if target.scheme() == TargetScheme::Http {
+        return Ok(());
+    }
+    let reason = "upstreams are reached over plain HTTP in this version".to_owned();
+    Err(RouterError::InvalidTarget { target: target.to_string(), reason })
+}
+
 impl Inner {
     pub(super) fn check_tls(&self, spec: &RouteSpec) -> Result<()> {
-        match (self.config.strategy, spec.tls) {
-            (RoutingStrategy::ReverseProxy, Some(true)) => Err(RouterError::InvalidField {
-                field: "tls",
-                value: "true".to_owned(),
-                reason: "this version serves plain HTTP only",
-            }),
-            _ => Ok(()),
-        }
+        check_tls(&self.config, spec)
     }
 
     /// The target as it may be proxied to: on this machine unless other machines are allowed, its name resolved for good,
@@ -26,10 +56,7 @@ impl Inner {
         if self.config.strategy == RoutingStrategy::PortMapping {
             return Ok(target);
         }
-        if target.scheme() != TargetScheme::Http {
-            let reason = "upstreams are reached over plain HTTP in this version".to_owned();
-            return Err(RouterError::InvalidTarget { target: target.to_string(), reason });
-        }
+        check_scheme(&target)?;
         let target = match target.host() {
             // A name that is pinned already stays where it was pinned to.
             TargetHost::Name { name, pinned } if pinned.is_empty() => {
@@ -42,7 +69,7 @@ impl Inner {
         let refuse =
             |reason: &str| Err(RouterError::InvalidTarget { target: target.to_string(), reason: reason.into() });
         if !target.is_loopback() && !self.config.allow_remote_targets {
-            return refuse("it is on another machine, which allowRemoteTargets would have to permit");
+            return refuse(REMOTE);
         }
         let own = self.addresses.read().unwrap_or_else(PoisonError::into_inner);
         if target.is_loopback() && own.iter().any(|a| a.port() == target.port()) {
