@@ -323,4 +323,92 @@ mod tests {
         });
         assert_eq!(registry.table().len(), 400);
     }
+
+    /// What a table holds, looked at from every side.
+    fn whole(table: &RouteTable) -> Vec<String> {
+        for route in table.iter() {
+            let spec = &route.spec;
+            assert!(Arc::ptr_eq(table.get(route.id.as_str()).unwrap(), route));
+            assert!(Arc::ptr_eq(table.by_deployment(&spec.deployment_id).unwrap(), route));
+            assert_eq!(table.by_name(spec.name.as_str()).iter().filter(|r| Arc::ptr_eq(r, route)).count(), 1);
+            assert_eq!(table.by_project(&spec.project_id).filter(|r| Arc::ptr_eq(r, route)).count(), 1);
+        }
+        assert_eq!(table.iter().count(), table.len());
+        table.iter().map(|route| format!("{route:?}")).collect()
+    }
+
+    /// A random change of a registry with few names, so that they go from one route to another.
+    fn change(registry: &RouteRegistry, (kind, at, name): (u8, usize, u8)) {
+        let table = registry.table();
+        let id = table.iter().nth(at % table.len().max(1)).map(|route| route.id.to_string()).unwrap_or_default();
+        let to = |field: fn(String) -> RouteUpdate| registry.update(&id, |s| s.updated(&field(format!("n{name}"))));
+        // Refused ones change nothing.
+        match kind {
+            0..=3 => drop(registry.add(spec(&format!("n{name}"), &format!("n{}", at % 12)))),
+            4..=5 => drop(to(|name| RouteUpdate { subdomain: Some(name), ..Default::default() })),
+            6..=7 => drop(to(|name| RouteUpdate { deployment_id: Some(name), ..Default::default() })),
+            8 => drop(registry.add_all(vec![spec(&format!("n{name}"), &format!("n{}", at % 12))])),
+            _ => drop(registry.remove(&id)),
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_taken_back_was_never_there(
+            before in proptest::collection::vec((0..10_u8, 0..64_usize, 0..12_u8), 0..40),
+            after in proptest::collection::vec((0..10_u8, 0..64_usize, 0..12_u8), 0..40),
+        ) {
+            let registry = RouteRegistry::new(true);
+            before.into_iter().for_each(|c| change(&registry, c));
+            let saved = registry.table();
+            after.into_iter().for_each(|c| change(&registry, c));
+            let last = registry.table();
+            let configured = |t: &RouteTable| -> Vec<Arc<Route>> {
+                t.iter().filter(|r| r.origin == RouteOrigin::Configured).cloned().collect()
+            };
+            let (_, version) = registry.revert_to(&saved);
+            assert_eq!(version, last.version());
+            let now = registry.table();
+            whole(&now);
+            assert_eq!(format!("{:?}", configured(&now)), format!("{:?}", configured(&last)));
+            // All of them, but for those whose place a configured route has taken.
+            for route in saved.iter().filter(|r| r.origin == RouteOrigin::Registered) {
+                let back = now.get(route.id.as_str()).is_some_and(|r| Arc::ptr_eq(r, route));
+                let taken = configured(&now).iter().any(|c| {
+                    c.spec.deployment_id == route.spec.deployment_id || c.spec.name == route.spec.name
+                });
+                assert!(back || taken);
+            }
+            for route in now.iter().filter(|r| r.origin == RouteOrigin::Registered) {
+                assert!(saved.get(route.id.as_str()).is_some());
+            }
+            let again = registry.revert_to(&saved).1;
+            assert_eq!(again, registry.table().version(), "nothing is published for nothing");
+        }
+
+        #[test]
+        fn changes_lead_from_one_table_to_the_other(
+            size in 0..300_usize,
+            changes in proptest::collection::vec((0..10_u8, 0..400_usize, 0..12_u8), 0..40),
+        ) {
+            let registry = RouteRegistry::new(false);
+            for i in 0..size {
+                registry.add(spec(&format!("d{i}"), &format!("m{i}"))).unwrap();
+            }
+            let old = registry.table();
+            changes.into_iter().for_each(|c| change(&registry, c));
+            let new = registry.table();
+            let mut table = RouteTable::clone(&old);
+            for change in new.changes_since(&old) {
+                match change {
+                    RouteChange::Added(route) | RouteChange::Updated { new: route, .. } => table.insert(route.clone()),
+                    RouteChange::Removed(route) => table.take(&route.id),
+                }
+            }
+            assert_eq!(
+                table.iter().map(|r| format!("{r:?}")).collect::<Vec<_>>(),
+                whole(&new)
+            );
+        }
+    }
 }

@@ -404,3 +404,111 @@ fn sync_above(path: &Path) {
 fn shown(directory: &Directory) -> String {
     directory.path_of(JOURNAL).display().to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::tests::route;
+    use super::*;
+
+    fn snapshot(routes: std::ops::Range<u64>) -> Snapshot {
+        let mut table = RouteTable::default();
+        routes.for_each(|i| table.insert(Arc::new(route(i))));
+        Snapshot { table: Arc::new(table), ports: BTreeSet::from([3100]) }
+    }
+
+    fn ids(routes: &[Route]) -> Vec<u64> {
+        routes.iter().map(|route| route.sequence).collect()
+    }
+
+    #[test]
+    fn a_file_does_not_outgrow_what_it_holds() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(dir.path()).unwrap().store;
+        let all = snapshot(0..100);
+        let puts: Vec<Change> = all.changes().collect();
+        store.add(&puts, &all).unwrap();
+        let size = |store: &Store| std::fs::metadata(store.file()).unwrap().len();
+        let (small, mut most, mut rewritten) = (size(&store), 0, 0);
+        // Each time, everything before becomes void.
+        for _ in 0..200 {
+            let before = size(&store);
+            store.add(&puts, &all).unwrap();
+            store.tidy(puts.len(), &all);
+            // Changes are made while the new file is written, too.
+            store.add(&[Change::Lease(3200), Change::Release(3200)], &all).unwrap();
+            most = most.max(size(&store));
+            rewritten += u32::from(size(&store) < before);
+            if let Some(rewriting) = &store.rewriting {
+                while !rewriting.thread.is_finished() {
+                    std::thread::yield_now();
+                }
+            }
+        }
+        assert!(rewritten >= 5, "{rewritten}");
+        assert!(most < small * 40, "{most} of {small}");
+        drop(store);
+        let opened = Store::open(dir.path()).unwrap();
+        assert_eq!(ids(&opened.routes), (0..100).collect::<Vec<_>>());
+        assert_eq!(opened.ports, BTreeSet::from([3100]));
+        assert_eq!((opened.warnings.len(), opened.unfit.len()), (0, 0));
+    }
+
+    #[test]
+    fn what_changes_while_a_new_file_is_written_is_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(dir.path()).unwrap().store;
+        let before = snapshot(0..50);
+        store.add(&before.changes().collect::<Vec<_>>(), &before).unwrap();
+        store.begin_rewriting(&before);
+        let after = snapshot(0..51);
+        store.add(&[Change::Put(RouteRecord::from(&route(50)))], &after).unwrap();
+        while store.rewriting.as_ref().is_some_and(|rewriting| !rewriting.thread.is_finished()) {
+            std::thread::yield_now();
+        }
+        let inode = |store: &Store| std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(store.file()).unwrap());
+        let old = inode(&store);
+        store.tidy(52, &after);
+        assert_ne!(inode(&store), old);
+        store.add(&[Change::Remove(route(0).id.to_string())], &snapshot(1..51)).unwrap();
+        drop(store);
+        let opened = Store::open(dir.path()).unwrap();
+        assert_eq!(ids(&opened.routes), (1..51).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_trusted_is_written_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(dir.path()).unwrap().store;
+        // As after a write of which the system cannot say what came of it.
+        store.doubtful = true;
+        store.journal.set_len(10).unwrap();
+        let three = snapshot(0..3);
+        store.add(&[Change::Put(RouteRecord::from(&route(2)))], &three).unwrap();
+        store.add(&[Change::Remove(route(1).id.to_string())], &three).unwrap();
+        drop(store);
+        assert_eq!(ids(&Store::open(dir.path()).unwrap().routes), [0, 2]);
+    }
+
+    #[test]
+    fn records_that_are_no_routes_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(Store::open(dir.path()).unwrap());
+        let json = serde_json::to_string(&Change::Put(RouteRecord::from(&route(1)))).unwrap();
+        let bad = [
+            json.replace("\"port\":1", "\"port\":0").replace("00000001", "00000002"),
+            json.replace("00000001", "0000000a"),
+        ];
+        let mut bytes = std::fs::read(dir.path().join(JOURNAL)).unwrap();
+        for change in [json].iter().chain(&bad) {
+            bytes.extend(journal::line(&[serde_json::from_str(change).unwrap()]));
+        }
+        std::fs::write(dir.path().join(JOURNAL), bytes).unwrap();
+        let mut opened = Store::open(dir.path()).unwrap();
+        assert_eq!(opened.routes.len(), 1);
+        assert_eq!(opened.unfit.len(), 2, "a target that is none, and a place that is taken: {:?}", opened.unfit);
+        let kept = opened.store.put_aside(&snapshot(1..2)).unwrap();
+        assert!(std::fs::read_to_string(kept).unwrap().contains("route_0000000a"));
+        drop(opened);
+        assert_eq!(Store::open(dir.path()).unwrap().unfit.len(), 0);
+    }
+}
