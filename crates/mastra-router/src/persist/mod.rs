@@ -2,6 +2,7 @@
 
 mod journal;
 mod record;
+mod rewriting;
 mod saver;
 mod settings;
 mod store;

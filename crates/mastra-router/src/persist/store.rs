@@ -2,28 +2,24 @@
 
 use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
+use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
 use super::journal::{self, Fault, Tail};
 use super::record::{Change, RouteRecord};
+use super::rewriting::{NEW, Rewriting, Written, write_new};
 use crate::directory::{Directory, refuse_open_ancestors};
 use crate::error::{Result, RouterError};
 use crate::route::{Route, RouteOrigin};
 use crate::table::RouteTable;
 
 const JOURNAL: &str = "routes.journal";
-/// A file that is being written, and becomes the journal when it is whole.
-const NEW: &str = "routes.journal.new";
 const LOCK: &str = "routes.lock";
 /// A file is written anew when more of its records are void than not, but not for fewer than this: half a megabyte.
 const VOID_MIN: usize = 2_000;
-/// Records between two looks at whether the writing is still wanted.
-const CANCEL_EVERY: usize = 1_000;
 
 /// The saved state of one router.
 #[derive(Debug)]
@@ -59,23 +55,6 @@ pub(crate) struct Opened {
     pub(crate) warnings: Vec<String>,
     /// Records that were whole, and yet are no routes.
     pub(crate) unfit: Vec<String>,
-}
-
-/// A new journal that a thread of its own writes, while the old one is added to.
-#[derive(Debug)]
-struct Rewriting {
-    thread: JoinHandle<io::Result<Written>>,
-    cancel: Arc<AtomicBool>,
-    /// What was added to the old one meanwhile.
-    since: Vec<u8>,
-    changes_since: usize,
-}
-
-#[derive(Debug)]
-struct Written {
-    file: File,
-    length: u64,
-    changes: usize,
 }
 
 impl Store {
@@ -216,8 +195,7 @@ impl Store {
         self.length += line.len() as u64;
         self.changes += changes.len();
         if let Some(rewriting) = &mut self.rewriting {
-            rewriting.since.extend_from_slice(&line);
-            rewriting.changes_since += changes.len();
+            rewriting.follow(&line, changes.len());
         }
         Ok(())
     }
@@ -227,8 +205,8 @@ impl Store {
     /// takes the place of the old. What is done stays the same share of what is written, however many routes there are.
     pub(super) fn tidy(&mut self, live: usize, snapshot: &Snapshot) {
         match self.rewriting.take() {
-            Some(rewriting) if rewriting.thread.is_finished() => {
-                if let Err(error) = self.finish(rewriting) {
+            Some(rewriting) if rewriting.is_finished() => {
+                if let Err(error) = rewriting.finish().and_then(|written| self.take_over(written)) {
                     tracing::warn!(%error, "{} could not be written anew; it goes on growing", shown(&self.directory));
                     let _ = self.directory.remove(NEW);
                     // Until as much again was written, it is not tried again.
@@ -241,28 +219,11 @@ impl Store {
         }
     }
 
-    fn begin_rewriting(&mut self, snapshot: &Snapshot) {
-        let cancel = Arc::new(AtomicBool::new(false));
-        let work = {
-            let (directory, snapshot, cancel) = (self.directory.clone(), snapshot.clone(), cancel.clone());
-            move || write_new(&directory, snapshot.changes(), &cancel)
-        };
-        match std::thread::Builder::new().name("mastra-router-journal".to_owned()).spawn(work) {
-            Ok(thread) => self.rewriting = Some(Rewriting { thread, cancel, since: Vec::new(), changes_since: 0 }),
+    pub(super) fn begin_rewriting(&mut self, snapshot: &Snapshot) {
+        match Rewriting::begin(&self.directory, snapshot) {
+            Ok(rewriting) => self.rewriting = Some(rewriting),
             Err(error) => tracing::warn!(%error, "cannot start a thread"),
         }
-    }
-
-    fn finish(&mut self, rewriting: Rewriting) -> io::Result<()> {
-        let Rewriting { thread, since, changes_since, .. } = rewriting;
-        let mut written = thread.join().map_err(|_| io::Error::other("the thread that wrote it panicked"))??;
-        if !since.is_empty() {
-            written.file.write_all(&since)?;
-            written.file.sync_data()?;
-            written.length += since.len() as u64;
-            written.changes += changes_since;
-        }
-        self.take_over(written)
     }
 
     /// Writes all of `snapshot` at once, since the file cannot be trusted any more.
@@ -289,8 +250,7 @@ impl Store {
 
     fn abandon_rewriting(&mut self) {
         if let Some(rewriting) = self.rewriting.take() {
-            rewriting.cancel.store(true, Ordering::Relaxed);
-            let _ = rewriting.thread.join();
+            rewriting.abandon();
             let _ = self.directory.remove(NEW);
         }
     }
@@ -310,7 +270,7 @@ impl Drop for Store {
 }
 
 impl Snapshot {
-    fn changes(&self) -> impl Iterator<Item = Change> {
+    pub(super) fn changes(&self) -> impl Iterator<Item = Change> {
         let registered = self.table.iter().filter(|route| route.origin == RouteOrigin::Registered);
         let routes = registered.map(|route| Change::Put(RouteRecord::from(&**route)));
         routes.chain(self.ports.iter().copied().map(Change::Lease))
@@ -334,29 +294,6 @@ fn lock(directory: &Directory, path: &Path) -> Result<File> {
     // Where the disk is full, the lock is one all the same.
     let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
     Ok(file)
-}
-
-/// Writes a new file, and returns once it is on disk. It has not taken the journal's place yet.
-fn write_new(directory: &Directory, changes: impl Iterator<Item = Change>, cancel: &AtomicBool) -> io::Result<Written> {
-    if directory.has(NEW)? {
-        directory.remove(NEW)?;
-    }
-    let mut out = BufWriter::with_capacity(1 << 16, directory.create_file(NEW)?);
-    let header = journal::header();
-    out.write_all(&header)?;
-    let (mut length, mut count) = (header.len() as u64, 0);
-    for change in changes {
-        if count % CANCEL_EVERY == 0 && cancel.load(Ordering::Relaxed) {
-            return Err(io::Error::other("it is not wanted any more"));
-        }
-        let line = journal::line(&[change]);
-        out.write_all(&line)?;
-        length += line.len() as u64;
-        count += 1;
-    }
-    let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
-    file.sync_all()?;
-    Ok(Written { file, length, changes: count })
 }
 
 /// Gives the journal a second name, which it keeps when another file takes its first. Returns that name.
@@ -406,73 +343,30 @@ fn shown(directory: &Directory) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::record::tests::route;
     use super::*;
 
-    fn snapshot(routes: std::ops::Range<u64>) -> Snapshot {
+    pub(in crate::persist) fn snapshot(routes: std::ops::Range<u64>) -> Snapshot {
         let mut table = RouteTable::default();
         routes.for_each(|i| table.insert(Arc::new(route(i))));
         Snapshot { table: Arc::new(table), ports: BTreeSet::from([3100]) }
     }
 
-    fn ids(routes: &[Route]) -> Vec<u64> {
-        routes.iter().map(|route| route.sequence).collect()
-    }
+    impl Store {
+        pub(in crate::persist) fn is_rewriting(&self) -> bool {
+            self.rewriting.is_some()
+        }
 
-    #[test]
-    fn a_file_does_not_outgrow_what_it_holds() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut store = Store::open(dir.path()).unwrap().store;
-        let all = snapshot(0..100);
-        let puts: Vec<Change> = all.changes().collect();
-        store.add(&puts, &all).unwrap();
-        let size = |store: &Store| std::fs::metadata(store.file()).unwrap().len();
-        let (small, mut most, mut rewritten) = (size(&store), 0, 0);
-        // Each time, everything before becomes void.
-        for _ in 0..200 {
-            let before = size(&store);
-            store.add(&puts, &all).unwrap();
-            store.tidy(puts.len(), &all);
-            // Changes are made while the new file is written, too.
-            store.add(&[Change::Lease(3200), Change::Release(3200)], &all).unwrap();
-            most = most.max(size(&store));
-            rewritten += u32::from(size(&store) < before);
-            if let Some(rewriting) = &store.rewriting {
-                while !rewriting.thread.is_finished() {
-                    std::thread::yield_now();
-                }
+        pub(in crate::persist) fn until_written(&self) {
+            while self.rewriting.as_ref().is_some_and(|rewriting| !rewriting.is_finished()) {
+                std::thread::yield_now();
             }
         }
-        assert!(rewritten >= 5, "{rewritten}");
-        assert!(most < small * 40, "{most} of {small}");
-        drop(store);
-        let opened = Store::open(dir.path()).unwrap();
-        assert_eq!(ids(&opened.routes), (0..100).collect::<Vec<_>>());
-        assert_eq!(opened.ports, BTreeSet::from([3100]));
-        assert_eq!((opened.warnings.len(), opened.unfit.len()), (0, 0));
     }
 
-    #[test]
-    fn what_changes_while_a_new_file_is_written_is_in_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut store = Store::open(dir.path()).unwrap().store;
-        let before = snapshot(0..50);
-        store.add(&before.changes().collect::<Vec<_>>(), &before).unwrap();
-        store.begin_rewriting(&before);
-        let after = snapshot(0..51);
-        store.add(&[Change::Put(RouteRecord::from(&route(50)))], &after).unwrap();
-        while store.rewriting.as_ref().is_some_and(|rewriting| !rewriting.thread.is_finished()) {
-            std::thread::yield_now();
-        }
-        let inode = |store: &Store| std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(store.file()).unwrap());
-        let old = inode(&store);
-        store.tidy(52, &after);
-        assert_ne!(inode(&store), old);
-        store.add(&[Change::Remove(route(0).id.to_string())], &snapshot(1..51)).unwrap();
-        drop(store);
-        let opened = Store::open(dir.path()).unwrap();
-        assert_eq!(ids(&opened.routes), (1..51).collect::<Vec<_>>());
+    pub(in crate::persist) fn ids(routes: &[Route]) -> Vec<u64> {
+        routes.iter().map(|route| route.sequence).collect()
     }
 
     #[test]
