@@ -94,6 +94,9 @@ pub(crate) struct Serve {
     /// How routes are reached [default: reverse-proxy].
     #[arg(long, value_enum)]
     pub(crate) strategy: Option<Strategy>,
+    /// Neither load nor save routes, leases and settings.
+    #[arg(long)]
+    pub(crate) no_save: bool,
     #[command(flatten)]
     pub(crate) tls: ServeTls,
 }

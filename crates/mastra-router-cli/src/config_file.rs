@@ -12,13 +12,14 @@ use serde::Deserialize;
 use crate::failure::Failure;
 
 /// `mastra-router.toml`. What is left out keeps its default.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ConfigFile {
-    strategy: Option<Strategy>,
-    base_domain: Option<String>,
+    pub(crate) strategy: Option<Strategy>,
+    pub(crate) base_domain: Option<String>,
     pub(crate) listen: Option<Listen>,
     pub(crate) lan: bool,
+    pub(crate) save: bool,
     threads: Option<usize>,
     log_routes: Option<bool>,
     localhost_urls: Option<Urls>,
@@ -32,7 +33,7 @@ pub(crate) struct ConfigFile {
 
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Strategy {
+pub(crate) enum Strategy {
     PortMapping,
     ReverseProxy,
 }
@@ -42,6 +43,27 @@ enum Strategy {
 enum Urls {
     Path,
     Subdomain,
+}
+
+impl Default for ConfigFile {
+    fn default() -> Self {
+        Self {
+            strategy: None,
+            base_domain: None,
+            listen: None,
+            lan: false,
+            save: true,
+            threads: None,
+            log_routes: None,
+            localhost_urls: None,
+            allow_remote_targets: None,
+            port_range: None,
+            health: Health::default(),
+            proxy: Proxy::default(),
+            tls: Tls::default(),
+            routes: Vec::new(),
+        }
+    }
 }
 
 /// One address or several.

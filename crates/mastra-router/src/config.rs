@@ -260,9 +260,6 @@ impl LocalEdgeRouterConfig {
         if self.enable_hosts_file != HostsMode::Off {
             return invalid("enableHostsFile", "this version does not write the hosts file");
         }
-        if self.state_dir.is_some() {
-            return invalid("stateDir", "this version does not save routes");
-        }
         if !(1..=VALIDITY_DAYS_MAX).contains(&self.tls.validity_days) {
             return invalid("tls.validityDays", "it is not between 1 and 397 days, the most that clients accept");
         }

@@ -248,6 +248,10 @@ impl RouterError {
                 Some("ports below 1024 need privilege: choose a higher one".into())
             }
             Self::NoPortAvailable { .. } => Some("stop one of them, or widen the port range".into()),
+            Self::File { action: "save to", path, .. } => {
+                let dir = path.parent().unwrap_or(path).display();
+                Some(format!("make room there and try again (df -h {dir} tells how much there is)"))
+            }
             Self::File { .. } => Some("choose another directory: MASTRA_ROUTER_HOME=DIR or --home DIR".into()),
             Self::HomeInUse { .. } => Some("use it, stop it (mastra-router stop), or set another --home DIR".into()),
             Self::CaConstraints { remedy, .. } => Some(remedy.clone()),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use imbl::ordmap::DiffItem;
 use imbl::{HashMap, OrdMap};
 
 use crate::name::BaseDomain;
@@ -17,9 +18,32 @@ pub struct RouteTable {
     by_project: HashMap<Arc<str>, OrdMap<u64, Arc<Route>>>,
     by_name: HashMap<Arc<str>, NameEntry>,
     /// Registration order, over all.
-    in_order: OrdMap<u64, Arc<Route>>,
+    in_order: OrdMap<u64, Placed>,
+    /// Counts the tables of a registry.
+    version: u64,
     /// How many routes take hosts below their own: without any, a lookup never walks up the labels of a host.
     wildcards: usize,
+}
+
+/// A route in its place. Two are equal where they are the same one, which is what tells a change without a look inside.
+#[derive(Clone)]
+struct Placed(Arc<Route>);
+
+impl PartialEq for Placed {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+/// What became of a route between two tables.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum RouteChange<'t> {
+    /// It is new.
+    Added(&'t Arc<Route>),
+    /// It was changed.
+    Updated { old: &'t Arc<Route>, new: &'t Arc<Route> },
+    /// It is gone.
+    Removed(&'t Arc<Route>),
 }
 
 /// The routes of one name, longest path prefix first; among equals (possible in `port-mapping` only) the oldest first.
@@ -86,7 +110,28 @@ impl RouteTable {
 
     /// All routes, in the order of registration.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<Route>> {
-        self.in_order.values()
+        self.in_order.values().map(|placed| &placed.0)
+    }
+
+    /// Its place in the row of a registry's tables; a later one has a greater number.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// This table, with its place in the row.
+    #[must_use]
+    pub(crate) fn numbered(self, version: u64) -> Self {
+        Self { version, ..self }
+    }
+
+    /// What was changed since `older`, in the order of registration. What both tables share is skipped, so this takes
+    /// time for what is different and next to none for what is not.
+    pub(crate) fn changes_since<'t>(&'t self, older: &'t Self) -> impl Iterator<Item = RouteChange<'t>> {
+        older.in_order.diff(&self.in_order).map(|item| match item {
+            DiffItem::Add(_, new) => RouteChange::Added(&new.0),
+            DiffItem::Update { old: (_, old), new: (_, new) } => RouteChange::Updated { old: &old.0, new: &new.0 },
+            DiffItem::Remove(_, old) => RouteChange::Removed(&old.0),
+        })
     }
 
     /// The route that stands in the way of `route`: another one with the same name and path prefix.
@@ -118,7 +163,7 @@ impl RouteTable {
         self.by_id.insert(route.id.clone(), route.clone());
         self.by_deployment.insert(route.spec.deployment_id.clone(), route.clone());
         self.by_project.entry(route.spec.project_id.clone()).or_default().insert(route.sequence, route.clone());
-        self.in_order.insert(route.sequence, route.clone());
+        self.in_order.insert(route.sequence, Placed(route.clone()));
         self.wildcards += usize::from(route.spec.wildcard);
 
         let mut named = self.by_name(route.spec.name.as_str()).to_vec();
@@ -128,7 +173,8 @@ impl RouteTable {
         self.by_name.insert(name, NameEntry(named.into()));
     }
 
-    fn take(&mut self, id: &RouteId) {
+    /// Takes a route out of such a table.
+    pub(crate) fn take(&mut self, id: &RouteId) {
         let Some(route) = self.by_id.remove(id) else { return };
         self.by_deployment.remove(&route.spec.deployment_id);
         self.in_order.remove(&route.sequence);

@@ -53,11 +53,11 @@ async fn launch(
     config.log_routes = false;
     // The page of a sample server keeps a stream and a WebSocket open for as long as it is shown.
     config.proxy.drain_timeout = DRAIN;
-    match serve::launch(config.clone(), configured, home).await {
+    match serve::launch(config.clone(), configured, home.lock()?).await {
         Err(failure) if failure.code == "PORT_IN_USE" && !asked => {
             output.say(&format!("{}; taking a free port instead.", failure.message));
             config.proxy_port = 0;
-            serve::launch(config, configured, home).await
+            serve::launch(config, configured, home.lock()?).await
         }
         outcome => outcome,
     }

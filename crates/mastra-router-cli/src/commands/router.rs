@@ -43,13 +43,15 @@ pub(crate) async fn status(client: &ControlClient, output: &Output) -> Outcome {
         output.json(&router);
         return Ok(ExitCode::SUCCESS);
     }
-    let rows = [
+    let mut rows = vec![
         ["router".to_owned(), format!("● running, version {}, pid {}", router.version, router.pid)],
         ["since".to_owned(), router.started_at],
         ["listening".to_owned(), router.listen.join(", ")],
         ["routes".to_owned(), format!("{} under {} ({})", router.routes, router.base_domain, router.strategy)],
         ["home".to_owned(), router.home],
+        ["saved in".to_owned(), router.state_file.unwrap_or_else(|| "nothing is saved".to_owned())],
     ];
+    rows.extend(router.warnings.into_iter().map(|warning| ["warning".to_owned(), warning]));
     for [name, value] in rows {
         output.line(&format!("{name:10}  {value}"));
     }

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use mastra_router::control::{ControlServer, ServerInfo};
-use mastra_router::{Home, LocalEdgeRouter, LocalEdgeRouterConfig, LocalhostUrls, RoutingStrategy};
+use mastra_router::{
+    Home, HomeLock, LocalEdgeRouter, LocalEdgeRouterConfig, LocalhostUrls, RoutingStrategy, SavedSettings,
+};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -19,7 +21,7 @@ use crate::output::Output;
 
 pub(crate) async fn run(args: Serve, home: &Home, output: &Output) -> Outcome {
     let signals = Signals::new()?;
-    match start(&args, home).await {
+    match start(&args, home, output).await {
         Ok(running) => {
             running.announce(output);
             running.until_stopped(signals, output).await
@@ -41,35 +43,98 @@ pub(crate) struct Running {
     home: Home,
 }
 
-async fn start(args: &Serve, home: &Home) -> Result<Running, Failure> {
+async fn start(args: &Serve, home: &Home, output: &Output) -> Result<Running, Failure> {
     let mut config = defaults();
+    let mut file = ConfigFile::default();
     let mut configured = ConfiguredRoutes::default();
-    let mut lan = args.lan;
     if let Some(path) = &args.config {
-        let (file, routes) = ConfigFile::read(path)?;
+        (file, configured) = ConfigFile::read(path)?;
         file.apply(&mut config);
-        lan |= file.lan;
-        configured = routes;
     }
-    if !args.listen.is_empty() {
-        config.listen.clone_from(&args.listen);
-    }
+    let asked = asked_for(args);
+    put_over(&mut config, &asked);
     if args.threads.is_some() {
         config.proxy.threads = args.threads;
     }
-    if let Some(domain) = &args.base_domain {
-        config.base_domain.clone_from(domain);
-    }
-    match args.strategy {
-        Some(Strategy::PortMapping) => config.strategy = RoutingStrategy::PortMapping,
-        Some(Strategy::ReverseProxy) => config.strategy = RoutingStrategy::ReverseProxy,
-        None => {}
-    }
     apply_tls(&args.tls, &mut config);
-    if !lan {
+    if !(args.lan || file.lan) {
         loopback_only(&config.listen, "add --lan if that is what you want")?;
     }
-    launch(config, &configured, home).await
+    config.validate()?;
+    let lock = home.lock()?;
+    if args.no_save || !file.save {
+        return launch(config, &configured, lock).await;
+    }
+    config.state_dir = Some(home.path().to_owned());
+    let (saved, put_aside) = SavedSettings::load(home.path())?;
+    if let Some(warning) = put_aside {
+        output.say(&warning);
+    }
+    // A configuration file is read again at each start, so what it says goes before what was once typed.
+    let used = SavedSettings {
+        listen: if asked.listen.is_empty() && file.listen.is_none() { saved.listen.clone() } else { Vec::new() },
+        base_domain: saved.base_domain.clone().filter(|_| asked.base_domain.is_none() && file.base_domain.is_none()),
+        strategy: saved.strategy.filter(|_| asked.strategy.is_none() && file.strategy.is_none()),
+    };
+    if used != SavedSettings::default() {
+        put_over(&mut config, &used);
+        output.say(&format!("As the last time: {} (--no-save starts without that)", flags(&used)));
+    }
+    let running = launch(config, &configured, lock).await?;
+    // Now that they have been found good.
+    let kept = SavedSettings {
+        // What other machines can reach is asked for each time.
+        listen: match asked.listen.iter().all(|address| address.ip().is_loopback()) {
+            true if !asked.listen.is_empty() => asked.listen,
+            _ => saved.listen.clone(),
+        },
+        base_domain: asked.base_domain.or_else(|| saved.base_domain.clone()),
+        strategy: asked.strategy.or(saved.strategy),
+    };
+    if kept != saved
+        && let Err(error) = kept.save(home.path())
+    {
+        output.say(&format!("The next start will not know these settings: {error}"));
+    }
+    Ok(running)
+}
+
+/// What was typed of the settings that are saved.
+fn asked_for(args: &Serve) -> SavedSettings {
+    let strategy = args.strategy.map(|strategy| match strategy {
+        Strategy::PortMapping => RoutingStrategy::PortMapping,
+        Strategy::ReverseProxy => RoutingStrategy::ReverseProxy,
+    });
+    SavedSettings { listen: args.listen.clone(), base_domain: args.base_domain.clone(), strategy }
+}
+
+fn put_over(config: &mut LocalEdgeRouterConfig, settings: &SavedSettings) {
+    let SavedSettings { listen, base_domain, strategy } = settings;
+    if !listen.is_empty() {
+        config.listen.clone_from(listen);
+    }
+    if let Some(domain) = base_domain {
+        config.base_domain.clone_from(domain);
+    }
+    if let Some(strategy) = strategy {
+        config.strategy = *strategy;
+    }
+}
+
+/// Settings as they are typed.
+fn flags(settings: &SavedSettings) -> String {
+    let SavedSettings { listen, base_domain, strategy } = settings;
+    let mut flags: Vec<String> = listen.iter().map(|address| format!("--listen {address}")).collect();
+    flags.extend(base_domain.iter().map(|domain| format!("--base-domain {domain}")));
+    flags.extend(strategy.iter().map(|strategy| format!("--strategy {}", name(*strategy))));
+    flags.join(" ")
+}
+
+fn name(strategy: RoutingStrategy) -> &'static str {
+    match strategy {
+        RoutingStrategy::PortMapping => "port-mapping",
+        RoutingStrategy::ReverseProxy => "reverse-proxy",
+    }
 }
 
 fn apply_tls(args: &ServeTls, config: &mut LocalEdgeRouterConfig) {
@@ -105,28 +170,25 @@ pub(crate) fn defaults() -> LocalEdgeRouterConfig {
 pub(crate) async fn launch(
     config: LocalEdgeRouterConfig,
     configured: &ConfiguredRoutes,
-    home: &Home,
+    lock: HomeLock,
 ) -> Result<Running, Failure> {
     init_log();
     raise_file_limit();
-    let strategy = match config.strategy {
-        RoutingStrategy::PortMapping => "port-mapping",
-        RoutingStrategy::ReverseProxy => "reverse-proxy",
-    };
-    let base_domain = config.base_domain.clone();
-    config.validate()?;
-    let lock = home.lock()?;
+    let (strategy, base_domain) = (name(config.strategy).to_owned(), config.base_domain.clone());
+    let home = lock.home().clone();
     let router = LocalEdgeRouter::start(config).await?;
     let opened = async {
         load(&router, configured).await?;
         let listen = router.proxy_addresses().iter().map(ToString::to_string).collect();
-        let info = ServerInfo { listen, strategy: strategy.to_owned(), base_domain };
+        let state_file = router.state_file().map(|file| file.display().to_string());
+        let warnings = router.warnings().to_vec();
+        let info = ServerInfo { listen, strategy, base_domain, state_file, warnings };
         Ok::<_, Failure>(ControlServer::start(lock, Arc::new(router.clone()), info)?)
     };
     match opened.await {
         Ok(control) => {
             router.start_health_checking();
-            Ok(Running { router, control, home: home.clone() })
+            Ok(Running { router, control, home })
         }
         Err(error) => {
             router.close().await;
@@ -137,14 +199,11 @@ pub(crate) async fn launch(
 
 /// Registers all routes, or none and says which one is in the way.
 async fn load(router: &LocalEdgeRouter, configured: &ConfiguredRoutes) -> Result<(), Failure> {
-    let Err(error) = router.load_routes(configured.routes.clone()).await else { return Ok(()) };
-    for (index, route) in configured.routes.iter().enumerate() {
-        // The router is about to be closed; until then it serves what comes before the route at fault.
-        if let Err(error) = router.load_routes(vec![route.clone()]).await {
-            return Err(configured.failure(index, error.into()));
-        }
-    }
-    Err(error.into())
+    let loaded = router.load_routes_in_order(configured.routes.clone()).await;
+    loaded.map_err(|(index, error)| match index {
+        Some(index) => configured.failure(index, error.into()),
+        None => error.into(),
+    })
 }
 
 /// What ends the router from outside.

@@ -11,6 +11,8 @@ mod config;
 mod demo;
 mod ending;
 mod home;
+mod kills;
 mod refused;
 mod router;
+mod saved;
 mod terminal;

@@ -93,8 +93,7 @@ fn what_the_router_refuses_changes_nothing() {
     router.run(&["add", "a b", "4111"]).failed(2, "INVALID_NAME", suggested);
     router.run(&["update", "shop", "--name", "a b"]).failed(2, "INVALID_NAME", suggested);
     router.run(&["add", "", "4111"]).failed(2, "INVALID_NAME", &[]);
-    for target in ["0", "65536", "x", "localhost", "ftp://localhost:1", "http://localhost:1/x", "169.254.169.254:80"]
-    {
+    for target in ["0", "65536", "x", "localhost", "ftp://localhost:1", "http://localhost:1/x", "169.254.169.254:80"] {
         router.run(&["add", "new", target]).failed(2, "INVALID_TARGET", &[target, "cannot be a target"]);
         router.run(&["update", "shop", "--target", target]).failed(2, "INVALID_TARGET", &[]);
     }

@@ -35,7 +35,7 @@ const BODY_MAX: usize = 64 * 1024;
 const STOP_MOST: Duration = Duration::from_secs(2);
 
 /// What the server says of its router.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ServerInfo {
     /// Addresses that the proxy listens on.
     pub listen: Vec<String>,
@@ -43,6 +43,10 @@ pub struct ServerInfo {
     pub strategy: String,
     /// Domain that routes live under.
     pub base_domain: String,
+    /// File that the state is saved in; `None` where nothing is saved.
+    pub state_file: Option<String>,
+    /// What of the saved state could not be put back.
+    pub warnings: Vec<String>,
 }
 
 /// A control door that is open.
@@ -303,6 +307,8 @@ async fn status(State(door): Shared) -> Answer {
         base_domain: door.info.base_domain.clone(),
         started_at: time(door.started_at),
         routes: door.router.route_count().await?,
+        state_file: door.info.state_file.clone(),
+        warnings: door.info.warnings.clone(),
     })
 }
 

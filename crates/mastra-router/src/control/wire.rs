@@ -128,6 +128,10 @@ pub struct RouterJson {
     pub base_domain: String,
     pub started_at: String,
     pub routes: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_file: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// A leased port.

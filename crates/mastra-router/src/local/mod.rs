@@ -2,6 +2,7 @@
 
 mod admission;
 mod provider;
+mod saving;
 mod tls;
 
 use std::net::SocketAddr;
@@ -10,8 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::runtime::Handle;
-use tokio::sync::{Mutex, broadcast};
+use tokio::sync::{Mutex, MutexGuard, broadcast};
 
+use self::saving::{Restored, Saving};
 use self::tls::RouterTls;
 use crate::config::{LocalEdgeRouterConfig, RoutingStrategy};
 use crate::error::{Result, RouterError};
@@ -53,7 +55,7 @@ pub struct LocalEdgeRouter {
 struct Inner {
     config: LocalEdgeRouterConfig,
     base: BaseDomain,
-    registry: RouteRegistry,
+    registry: Arc<RouteRegistry>,
     urls: Arc<PublicUrls>,
     tls: Arc<RouterTls>,
     checker: HealthChecker,
@@ -65,17 +67,24 @@ struct Inner {
     /// Where the proxy listens; empty while it does not.
     addresses: RwLock<Vec<SocketAddr>>,
     closed: AtomicBool,
+    /// `None` where nothing is saved.
+    saving: Option<Saving>,
 }
 
 impl LocalEdgeRouter {
-    /// Makes a router. Nothing runs yet; the first route of a `reverse-proxy` starts the proxy.
+    /// Makes a router, with the routes that were saved where it has a `state_dir`. It serves nothing yet; the first new
+    /// route of a `reverse-proxy` starts the proxy.
     ///
     /// # Errors
-    /// [`RouterError::InvalidConfig`].
+    /// [`RouterError::InvalidConfig`]; with a `state_dir` also [`RouterError::HomeInUse`] and [`RouterError::File`].
     pub fn new(config: LocalEdgeRouterConfig) -> Result<Self> {
         config.validate()?;
         let base = BaseDomain::parse(&config.base_domain)?;
-        let registry = RouteRegistry::new(config.strategy == RoutingStrategy::ReverseProxy);
+        let registry = Arc::new(RouteRegistry::new(config.strategy == RoutingStrategy::ReverseProxy));
+        let ports = PortManager::new(config.port_range, config.lease_dir.clone().unwrap_or_else(default_lease_dir));
+        // Before anything follows the table: nobody is to act on an empty one.
+        let restored = config.state_dir.as_deref().map(|dir| Restored::from(dir, &config, &registry, &ports));
+        let restored = restored.transpose()?;
         let urls = Arc::new(PublicUrls::new(&config, base.clone()));
         let events = broadcast::Sender::new(EVENTS_KEPT);
 
@@ -97,7 +106,8 @@ impl LocalEdgeRouter {
             })
         };
         let health = HealthMonitor::new(checker.clone(), settings, registry.reader(), tell);
-        let ports = PortManager::new(config.port_range, config.lease_dir.clone().unwrap_or_else(default_lease_dir));
+        let undo = saving::undo(registry.clone(), urls.clone(), health.clone(), events.clone());
+        let saving = restored.map(|restored| restored.follow(&registry, undo)).transpose()?;
         let inner = Inner {
             config,
             base,
@@ -111,6 +121,7 @@ impl LocalEdgeRouter {
             proxy: Mutex::new(None),
             addresses: RwLock::default(),
             closed: AtomicBool::new(false),
+            saving,
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -142,12 +153,11 @@ impl LocalEdgeRouter {
         if self.inner.config.strategy != RoutingStrategy::ReverseProxy {
             return Err(RouterError::NoProxyInStrategy);
         }
-        let mut proxy = self.inner.proxy.lock().await;
+        let proxy = self.inner.proxy.lock().await;
         if proxy.is_some() {
             return Err(RouterError::ProxyRunning);
         }
-        self.inner.ensure_tls(None).await?;
-        self.inner.start_proxy(&mut proxy)
+        self.launch_proxy(proxy).await
     }
 
     /// Stops the proxy: no new connections, then the open exchanges until the drain timeout. Does nothing where none runs.
@@ -195,28 +205,46 @@ impl LocalEdgeRouter {
         self.log("All routes cleared");
     }
 
-    /// Registers many routes at once, as from a configuration file: all of them or none, and without a first check.
+    /// Registers many routes at once, as from a configuration file: all of them or none, and without a first check. They are
+    /// not saved, and a saved route that stands in the way of one goes.
     ///
     /// # Errors
     /// That of the first route that cannot be registered.
     pub async fn load_routes(&self, configs: Vec<RouteConfig>) -> Result<()> {
-        self.open()?;
-        let mut specs = Vec::with_capacity(configs.len());
-        for config in &configs {
-            let spec = RouteSpec::parse(config)?;
-            self.inner.ensure_tls(Some(&spec)).await?;
-            specs.push(spec);
-        }
-        // First, since a target is compared with where the proxy listens.
-        self.ensure_proxy().await?;
-        for spec in &mut specs {
-            spec.target = self.inner.resolve(spec.target.clone()).await?;
-        }
-        self.inner.registry.add_all(specs)
+        self.load_routes_in_order(configs).await.map_err(|(_, error)| error)
     }
 
-    /// Stops everything in order: periodic checks, the proxy with its connections, routes, leased ports. Calling it again
-    /// does nothing; other calls fail from then on with [`RouterError::Closed`].
+    /// As [`load_routes`](Self::load_routes), with the index of the route that cannot be registered, where it is one.
+    ///
+    /// # Errors
+    /// As [`load_routes`](Self::load_routes).
+    pub async fn load_routes_in_order(&self, configs: Vec<RouteConfig>) -> Result<(), (Option<usize>, RouterError)> {
+        self.open().map_err(|error| (None, error))?;
+        let mut specs = Vec::with_capacity(configs.len());
+        for (index, config) in configs.iter().enumerate() {
+            let spec = match RouteSpec::parse(config) {
+                Ok(spec) => self.inner.ensure_tls(Some(&spec)).await.map(|()| spec),
+                Err(error) => Err(error),
+            };
+            specs.push(spec.map_err(|error| (Some(index), error))?);
+        }
+        // First, since a target is compared with where the proxy listens.
+        self.ensure_proxy().await.map_err(|error| (None, error))?;
+        for (index, spec) in specs.iter_mut().enumerate() {
+            spec.target = self.inner.resolve(spec.target.clone()).await.map_err(|error| (Some(index), error))?;
+        }
+        let gives_way = |route: &Route| self.inner.saving.as_ref().is_some_and(|saving| saving.gives_way(route));
+        let configured = self.inner.registry.configure(specs, gives_way);
+        let (displaced, version) = configured.map_err(|(index, error)| (Some(index), error))?;
+        for route in displaced {
+            let (name, deployment) = (&route.spec.name, &route.spec.deployment_id);
+            tracing::warn!("the saved route {name} of deployment {deployment} gives way to a configured one");
+        }
+        self.inner.saved(version).await.map_err(|error| (None, error))
+    }
+
+    /// Stops everything in order: periodic checks, the proxy with its connections, saving, routes, leased ports. What is
+    /// saved stays. Calling it again does nothing; other calls fail from then on with [`RouterError::Closed`].
     pub async fn close(&self) {
         if self.inner.closed.swap(true, Ordering::Relaxed) {
             return;
@@ -224,6 +252,10 @@ impl LocalEdgeRouter {
         self.inner.health.stop();
         self.stop_proxy().await;
         self.inner.health.stopped().await;
+        // Before the routes go: that they do is nobody's change.
+        if let Some(saving) = &self.inner.saving {
+            saving.stop().await;
+        }
         self.inner.registry.clear();
         let ports = self.inner.ports.clone();
         let released = tokio::task::spawn_blocking(move || {
@@ -243,13 +275,22 @@ impl LocalEdgeRouter {
         if self.inner.config.strategy != RoutingStrategy::ReverseProxy || self.is_proxy_running() {
             return Ok(());
         }
-        let mut proxy = self.inner.proxy.lock().await;
+        let proxy = self.inner.proxy.lock().await;
         if proxy.is_some() {
             return Ok(());
         }
         self.open()?;
-        self.inner.ensure_tls(None).await?;
-        self.inner.start_proxy(&mut proxy)
+        self.launch_proxy(proxy).await
+    }
+
+    async fn launch_proxy(&self, mut proxy: MutexGuard<'_, Option<ReverseProxy>>) -> Result<()> {
+        let table = self.inner.registry.table();
+        let saved = table.iter().find(|route| route.spec.tls == Some(true));
+        self.inner.ensure_tls(saved.map(|route| &route.spec)).await?;
+        self.inner.start_proxy(&mut proxy)?;
+        drop(proxy);
+        self.resolve_saved().await;
+        Ok(())
     }
 
     fn log(&self, message: &str) {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 
-use super::LocalEdgeRouter;
+use super::{Inner, LocalEdgeRouter};
 use crate::error::{Result, RouterError};
 use crate::event::RouterEvent;
 use crate::health::CheckKind;
@@ -28,9 +28,10 @@ impl EdgeRouterProvider for LocalEdgeRouter {
         self.inner.ensure_tls(Some(&spec)).await?;
         self.ensure_proxy().await?;
         spec.target = self.inner.resolve(spec.target).await?;
-        let route = self.inner.registry.add(spec)?;
+        let (route, version) = self.inner.registry.added(spec)?;
         self.log(&format!("Route registered: {} → {}", route.spec.name, self.inner.urls.of(&route)));
         let _ = self.inner.events.send(RouterEvent::Registered(self.inner.info(&route)));
+        self.inner.saved(version).await?;
         self.inner.health.check(&route, CheckKind::First).await;
         // An update may have come in during the check; the caller is told what is.
         let table = self.inner.registry.table();
@@ -47,7 +48,7 @@ impl EdgeRouterProvider for LocalEdgeRouter {
         if update.wait_healthy {
             self.wait_healthy(&planned).await?;
         }
-        let route = self.inner.registry.update(route_id, |spec| {
+        let (route, version) = self.inner.registry.updated(route_id, |spec| {
             let mut new = spec.updated(&update)?;
             // The same target, with the addresses that were resolved and checked.
             if new.target.port() == planned.target.port() && new.target.url_host() == planned.target.url_host() {
@@ -55,6 +56,7 @@ impl EdgeRouterProvider for LocalEdgeRouter {
             }
             Ok(new)
         })?;
+        self.inner.saved(version).await?;
         self.log(&format!("Route updated: {} → {}", route.spec.name, self.inner.urls.of(&route)));
         if route.target_revision != before.target_revision {
             self.inner.health.check(&route, CheckKind::First).await;
@@ -67,11 +69,13 @@ impl EdgeRouterProvider for LocalEdgeRouter {
 
     async fn remove_route(&self, route_id: &str) -> Result<()> {
         self.open()?;
-        if let Some(route) = self.inner.registry.remove(route_id) {
-            self.log(&format!("Route removed: {}", route.spec.name));
-            let _ = self.inner.events.send(RouterEvent::Removed(self.inner.info(&route)));
-        }
-        Ok(())
+        // Where there is none, somebody may be about to remove it, and that may yet be taken back.
+        let Some((route, version)) = self.inner.registry.removed(route_id) else {
+            return self.inner.saved(self.inner.registry.table().version()).await;
+        };
+        self.log(&format!("Route removed: {}", route.spec.name));
+        let _ = self.inner.events.send(RouterEvent::Removed(self.inner.info(&route)));
+        self.inner.saved(version).await
     }
 
     async fn get_route(&self, deployment_id: &str) -> Result<Option<RouteInfo>> {
@@ -116,17 +120,47 @@ impl RouterControl for LocalEdgeRouter {
 
     async fn allocate_port(&self) -> Result<u16> {
         self.open()?;
-        let ports = self.inner.ports.clone();
-        blocking(move || ports.allocate()).await?
+        let inner = self.inner.clone();
+        // Together, so that whoever gives up waiting leaves no port that is leased and not saved.
+        let (port, version) = blocking(move || inner.lease_port()).await??;
+        let Some(saving) = &self.inner.saving else { return Ok(port) };
+        if let Err(error) = saving.saver.ports_saved(version).await {
+            let ports = self.inner.ports.clone();
+            blocking(move || ports.release(port)).await?;
+            return Err(error);
+        }
+        Ok(port)
     }
 
     async fn release_port(&self, port: u16) -> Result<bool> {
         let ports = self.inner.ports.clone();
+        if let Some(saving) = &self.inner.saving {
+            if !ports.allocated().contains(&port) {
+                return Ok(false);
+            }
+            saving.saver.ports_saved(saving.saver.release(port)).await?;
+        }
         blocking(move || ports.release(port)).await
     }
 
     fn subscribe(&self) -> broadcast::Receiver<RouterEvent> {
         self.inner.events.subscribe()
+    }
+}
+
+impl Inner {
+    /// Leases a port and has it saved. Where none is left, one that an earlier run leased and that nobody uses will do.
+    fn lease_port(&self) -> Result<(u16, u64)> {
+        let Some(saving) = &self.saving else { return Ok((self.ports.allocate()?, 0)) };
+        let port = self.ports.allocate().or_else(|error| match error {
+            RouterError::NoPortAvailable { .. } => {
+                let table = self.registry.table();
+                let routed = table.iter().map(|route| route.spec.target.port()).collect();
+                saving.forgotten_lease(&routed, &self.ports).ok_or(error)
+            }
+            _ => Err(error),
+        })?;
+        Ok((port, saving.saver.lease(port)))
     }
 }
 

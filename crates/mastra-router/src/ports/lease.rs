@@ -4,7 +4,7 @@ use std::fs::{File, TryLockError};
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
-use super::directory::Directory;
+use crate::directory::Directory;
 
 /// More of a lease file than its writer ever wrote is not read.
 const FILE_MAX: u64 = 1024;

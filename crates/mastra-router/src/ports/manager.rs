@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::blocked::is_blocked;
-use super::directory::Directory;
 use super::lease::{self, Lease};
 use super::probe;
 use crate::config::PortRange;
+use crate::directory::Directory;
 use crate::error::{HeldPort, Result, RouterError};
 use crate::holder::port_holders;
 
@@ -77,6 +77,24 @@ impl PortManager {
         Ok(lease.is_some_and(|lease| leases.insert(port, lease).is_none()))
     }
 
+    /// Leases a port that was leased before this process was: by somebody who may listen on it now, so that is not looked
+    /// at. False where another lease holds it.
+    pub(crate) fn take_again(&self, port: u16) -> Result<bool> {
+        let directory = Arc::new(Directory::open_or_create(&self.lease_dir)?);
+        let mut leases = self.leases();
+        let lease = if leases.contains_key(&port) {
+            None
+        } else {
+            Lease::take(&directory, port, &self.label).map_err(|source| failed(&directory, port, source))?
+        };
+        Ok(lease.is_some_and(|lease| leases.insert(port, lease).is_none()))
+    }
+
+    /// Whether nobody listens on this port.
+    pub(crate) fn is_idle(&self, port: u16) -> bool {
+        probe::is_free(port)
+    }
+
     /// Gives a port back; false where it was not leased by this manager.
     pub fn release(&self, port: u16) -> bool {
         self.leases().remove(&port).is_some()
@@ -108,11 +126,7 @@ impl PortManager {
         if is_blocked(port) || leases.contains_key(&port) {
             return Ok(None);
         }
-        let lease = Lease::take(directory, port, label).map_err(|source| RouterError::File {
-            action: "lock",
-            path: directory.path_of(&port.to_string()),
-            source,
-        })?;
+        let lease = Lease::take(directory, port, label).map_err(|source| failed(directory, port, source))?;
         Ok(lease.filter(|_| probe::is_free(port)))
     }
 
@@ -131,4 +145,8 @@ impl PortManager {
     fn leases(&self) -> MutexGuard<'_, BTreeMap<u16, Lease>> {
         self.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn failed(directory: &Directory, port: u16, source: std::io::Error) -> RouterError {
+    RouterError::File { action: "lock", path: directory.path_of(&port.to_string()), source }
 }

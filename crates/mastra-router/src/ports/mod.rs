@@ -1,7 +1,6 @@
 //! Ports for the servers of one machine, each given out once among all processes of a user.
 
 mod blocked;
-mod directory;
 mod lease;
 mod manager;
 mod probe;

@@ -39,7 +39,7 @@ impl Door {
         })
         .unwrap();
         router.register_route(config("first", "first").await).await.unwrap();
-        let info = ServerInfo { listen: Vec::new(), strategy: "port-mapping".into(), base_domain: "localhost".into() };
+        let info = ServerInfo::default();
         let server = ControlServer::start(home.lock().unwrap(), Arc::new(router.clone()), info).unwrap();
         Self { router, server, client: ControlClient::new(&home), home, _dir: dir }
     }
@@ -267,8 +267,8 @@ async fn a_socket_that_was_left_is_no_obstacle_and_its_mode_is_ours() {
     // As after a kill, with whatever mode.
     drop(std::os::unix::net::UnixListener::bind(home.socket_path()).unwrap());
     std::fs::set_permissions(home.socket_path(), PermissionsExt::from_mode(0o777)).unwrap();
-    let info = ServerInfo { listen: Vec::new(), strategy: String::new(), base_domain: String::new() };
-    let server = ControlServer::start(home.lock().unwrap(), Arc::new(door.router.clone()), info).unwrap();
+    let router = Arc::new(door.router.clone());
+    let server = ControlServer::start(home.lock().unwrap(), router, ServerInfo::default()).unwrap();
     assert_eq!(std::fs::metadata(home.socket_path()).unwrap().mode() & 0o777, 0o600);
     assert_eq!(door.client.all_routes().await.unwrap().len(), 1);
     server.stop().await;
