@@ -159,8 +159,10 @@ impl Http2 {
         whole(answer).await
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Answer {
-        self.ask(get(path)).await
+    /// Makes sure that the connection serves on: the router answers for a host that nobody has.
+    pub(crate) async fn serves(&self) {
+        let request = Request::get("https://nobody.localhost/").body(()).unwrap();
+        assert_eq!(self.ask(request).await.status(), 404);
     }
 }
 

@@ -2,3 +2,4 @@
 
 mod client;
 mod http2;
+mod streams;
