@@ -38,7 +38,7 @@ enum Attempt<H> {
 /// Dropping it closes the upstream's connection, and leaves the client's side in the middle of a message.
 pub(crate) async fn forward<D: Downstream>(client: &mut D, mut plan: Plan, shared: &Shared) -> Next {
     let head = std::mem::take(&mut plan.head);
-    let mut upload = Relay::new(head, plan.body, plan.body, &shared.limits);
+    let mut upload = Relay::new(head, D::framed(plan.body), plan.body, &shared.limits);
     let mut retried = false;
     loop {
         let kept = if retried { None } else { upstream::reuse(&plan.route.spec.target, !plan.idempotent) };

@@ -11,6 +11,7 @@ mod legitimate;
 mod router;
 mod routing;
 mod streaming;
+mod tls;
 mod upstream;
 mod upstreams;
 mod websocket;

@@ -120,7 +120,7 @@ async fn large_bodies_pass_whole() {
 
 /// Sends `bytes` again and again, counting them, until there has been no room for them for a while or the other side is
 /// gone. The pause decides only when the test gives up pushing, never whether it passes.
-async fn push(wire: &mut Wire, bytes: &[u8], most: usize, pushed: &AtomicUsize) {
+pub(crate) async fn push(wire: &mut Wire, bytes: &[u8], most: usize, pushed: &AtomicUsize) {
     while pushed.load(Ordering::SeqCst) < most {
         let room = tokio::time::timeout(std::time::Duration::from_millis(300), wire.io.write(bytes)).await;
         match room {
@@ -130,7 +130,7 @@ async fn push(wire: &mut Wire, bytes: &[u8], most: usize, pushed: &AtomicUsize) 
     }
 }
 
-const BOUND: usize = 32 * 1024 * 1024;
+pub(crate) const BOUND: usize = 32 * 1024 * 1024;
 
 #[tokio::test]
 async fn a_client_that_does_not_read_holds_the_upstream_back() {

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// For what never comes true. Nothing waits that long otherwise.
@@ -19,8 +19,8 @@ pub(crate) async fn within<F: Future>(what: &str, future: F) -> F::Output {
 }
 
 /// A connection, with what has been read of it and not been used.
-pub(crate) struct Wire {
-    pub(crate) io: TcpStream,
+pub(crate) struct Wire<S = TcpStream> {
+    pub(crate) io: S,
     pub(crate) read: Vec<u8>,
 }
 
@@ -29,7 +29,7 @@ pub(crate) struct Wire {
 pub(crate) enum End {
     /// Orderly, as at the end of a message without a length.
     Closed,
-    /// With a reset.
+    /// With a reset, or over TLS without the other side's word that it ends.
     Reset,
 }
 
@@ -79,8 +79,16 @@ impl Wire {
         Self::new(within("a connection", TcpStream::connect(address)).await.unwrap())
     }
 
+    /// Ends the connection with a reset.
+    pub(crate) fn reset(self) {
+        self.io.set_zero_linger().unwrap();
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         within("room to write", self.io.write_all(bytes.as_ref())).await.unwrap();
+        self.io.flush().await.unwrap();
     }
 
     /// Sends to a side that may close before it has read all.
@@ -91,11 +99,6 @@ impl Wire {
     /// Says that nothing more will be sent.
     pub(crate) async fn shutdown(&mut self) {
         self.io.shutdown().await.unwrap();
-    }
-
-    /// Ends the connection with a reset.
-    pub(crate) fn reset(self) {
-        self.io.set_zero_linger().unwrap();
     }
 
     /// Reads more; false at the end.

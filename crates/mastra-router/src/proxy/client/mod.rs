@@ -47,6 +47,11 @@ pub(crate) trait Downstream: Send {
     /// An answer's head in this version.
     type Head: AnswerHead + Send;
 
+    /// How a body that goes on as `to` is framed where it comes from.
+    fn framed(to: BodyLength) -> BodyLength {
+        to
+    }
+
     /// Ready when the client has left.
     fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 

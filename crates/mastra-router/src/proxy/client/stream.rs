@@ -28,7 +28,7 @@ pub(super) async fn serve(
     port: u16,
     shared: Arc<Shared>,
 ) -> bool {
-    let mut stream = Stream { body: Body::new(body), send: Send::Head(respond), port, taken_back: false };
+    let mut stream = Stream { body: Body::new(body), input: None, send: Send::Head(respond), port, taken_back: false };
     let next = exchange::forward(&mut stream, plan, &shared).await;
     if next == Next::Reset {
         stream.reset(Reason::INTERNAL_ERROR);
@@ -63,6 +63,8 @@ pub(super) fn send_answer(
 /// The client's side of one exchange.
 struct Stream {
     body: Body,
+    /// What has been read of the body and not been used.
+    input: Option<Buffer>,
     send: Send,
     /// Port of the listener, for URLs in our own answers.
     port: u16,
@@ -88,6 +90,14 @@ impl Stream {
 impl Downstream for Stream {
     type Head = Response<()>;
 
+    /// Frames have taken the place of chunks: what they carry is the body, and their end is its end.
+    fn framed(to: BodyLength) -> BodyLength {
+        match to {
+            BodyLength::Chunked => BodyLength::UntilClose,
+            length => length,
+        }
+    }
+
     fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let reset = match &mut self.send {
             Send::Head(respond) => respond.poll_reset(cx),
@@ -102,10 +112,14 @@ impl Downstream for Stream {
         upstream: &mut UpstreamIo,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), RelayError>> {
-        match upload.poll(&mut self.body, &mut None, upstream, cx) {
+        match upload.poll(&mut self.body, &mut self.input, upstream, cx) {
             // An upstream that takes nothing must not keep us from seeing that nobody waits for it.
             Poll::Pending => {
                 self.poll_left(cx).map(|()| Err(RelayError::Source(io::ErrorKind::ConnectionReset.into())))
+            }
+            Poll::Ready(Err(RelayError::Source(error))) => {
+                self.taken_back = true;
+                Poll::Ready(Err(RelayError::Source(error)))
             }
             ready => ready,
         }

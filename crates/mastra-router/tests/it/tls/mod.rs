@@ -1,0 +1,5 @@
+//! The router over TLS, over HTTP/2, and in front of targets that speak either.
+
+mod client;
+mod http2;
+mod streams;
