@@ -14,8 +14,10 @@ const flags = [
   '--disable-sync',
 ];
 
-export function launchBrowser() {
-  return chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: flags });
+/** A browser; with `home` that of the user who has it, and so with what that user trusts. */
+export function launchBrowser({ home } = {}) {
+  const env = home ? { ...process.env, HOME: home } : process.env;
+  return chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: flags, env });
 }
 
 /** A page that ends with the test and complains in the test's output. */
