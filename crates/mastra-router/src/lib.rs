@@ -42,6 +42,7 @@ mod registry;
 mod route;
 mod table;
 mod target;
+pub mod trust;
 mod url;
 
 pub use config::{
@@ -52,7 +53,7 @@ pub use error::{HeldPort, Result, RouterError};
 pub use event::RouterEvent;
 pub use health::{CheckKind, CheckOutcome, HealthChecker, HealthMonitor, HealthRecord, HealthSettings};
 pub use holder::port_holder;
-pub use home::{Home, HomeLock};
+pub use home::{Home, HomeLock, InvokingUser};
 pub use local::LocalEdgeRouter;
 pub use name::{BaseDomain, RouteName, suggest as suggest_name};
 pub use ports::PortManager;
