@@ -103,7 +103,7 @@ impl Anchors {
     }
 
     /// The file of all roots that the system's tool made.
-    pub(super) fn bundle(&self) -> Option<PathBuf> {
+    fn bundle(&self) -> Option<PathBuf> {
         self.family.bundles.iter().map(|path| self.machine.file(path)).find(|path| path.is_file())
     }
 

@@ -56,13 +56,15 @@ pub(super) fn databases(machine: &Machine) -> Vec<Database> {
     found
 }
 
-/// Chrome reads `~/.pki/nssdb` where that is there, else its newer place.
+/// Chrome reads `~/.pki/nssdb` where that is there, else its newer place. It makes the directory of the newer one, but no
+/// database in it. Where neither is there, the old one is what both new and old versions read.
 fn chrome(machine: &Machine, found: &mut Vec<Database>) {
     let (old, new) = (machine.home.join(".pki/nssdb"), machine.data_home.join("pki/nssdb"));
     let installed = CHROMES.iter().any(|name| machine.program(name).is_some());
-    let mut places: Vec<PathBuf> = [old.clone(), new].into_iter().filter(|place| is_database(place)).collect();
-    if places.is_empty() && installed {
-        places.push(old);
+    let mut places: Vec<PathBuf> = [&old, &new].into_iter().filter(|place| is_database(place)).cloned().collect();
+    let read = if old.is_dir() || !new.is_dir() { old } else { new };
+    if installed && !places.contains(&read) {
+        places.push(read);
     }
     found.extend(places.into_iter().map(|directory| {
         let shown = match directory.strip_prefix(&machine.home) {

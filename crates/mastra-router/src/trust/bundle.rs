@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::anchors::Anchors;
 use super::certificate::{CaCertificate, Fingerprint, certificates, to_pem};
 use super::machine::Machine;
 use super::replace::replace;
@@ -62,46 +61,53 @@ impl Exports {
         current: impl Fn(&str) -> Option<PathBuf>,
     ) -> Result<Self> {
         let mut prepared = Self::default();
+        let system = SYSTEM_BUNDLES.iter().map(|path| machine.file(path)).find(|path| path.is_file());
         for name in ADDING.into_iter().chain(REPLACING) {
-            let source = prepared.source(name, current(name), cert_dir, ca);
-            let file = match source {
-                None if ADDING.contains(&name) => ca.path.clone(),
-                source => bundle(machine, cert_dir, ca, source.as_deref())?,
+            let file = match prepared.source(name, current(name), cert_dir, ca) {
+                Source::Nothing if ADDING.contains(&name) => ca.path.clone(),
+                Source::File(path) if !system.as_deref().is_some_and(|system| same(&path, system)) => {
+                    let id = Fingerprint::of(path.as_os_str().as_encoded_bytes()).short();
+                    let (name, from) = (format!("bundle-{id}.pem"), path.display().to_string());
+                    bundle(machine, &cert_dir.join(name), ca, &from, &roots_at(&path))?
+                }
+                _ => {
+                    let roots = system.as_deref().map_or_else(native_roots, roots_at);
+                    bundle(machine, &cert_dir.join("bundle.pem"), ca, SYSTEM, &roots)?
+                }
             };
             prepared.exports.push(Export { name, file });
         }
         Ok(prepared)
     }
 
-    /// What else the variable's file has to hold: what it is set to, unless that is ours; then, what that was made from.
-    fn source(&mut self, name: &str, set: Option<PathBuf>, cert_dir: &Path, ca: &CaCertificate) -> Option<PathBuf> {
-        let set = set.filter(|path| !path.as_os_str().is_empty())?;
+    /// What a variable is set to, unless that is ours; then, what ours was made from.
+    fn source(&mut self, name: &str, set: Option<PathBuf>, cert_dir: &Path, ca: &CaCertificate) -> Source {
+        let Some(set) = set.filter(|path| !path.as_os_str().is_empty()) else { return Source::Nothing };
         let set = std::path::absolute(&set).unwrap_or(set);
         let ours = set.parent().is_some_and(|parent| parent == cert_dir || same(parent, cert_dir));
-        let set = if ours { merged_from(&set) } else { Some(set) };
-        let set = set.filter(|path| *path != ca.path)?;
-        if roots_at(&set).is_empty() {
-            self.notes.push(format!("{name} was set to {}, which holds no certificate that can be read", set.display()));
-            return None;
+        let source = if ours { merged_from(&set) } else { Source::File(set) };
+        match source {
+            Source::File(path) if path == ca.path => Source::Nothing,
+            Source::File(path) if roots_at(&path).is_empty() => {
+                self.notes.push(format!("{name}: {} holds no certificate that can be read", path.display()));
+                Source::Nothing
+            }
+            source => source,
         }
-        Some(set)
     }
 }
 
-/// The file of the authority with the roots of `source`, or of the system; written where it is not as it should be.
-fn bundle(machine: &Machine, cert_dir: &Path, ca: &CaCertificate, source: Option<&Path>) -> Result<PathBuf> {
-    let system = SYSTEM_BUNDLES.iter().map(|path| machine.file(path)).find(|path| path.is_file());
-    let system = system.or_else(|| Anchors::find(machine)?.bundle());
-    let source = source.filter(|path| !system.as_deref().is_some_and(|system| same(path, system)));
-    let (name, from, roots) = match (source, &system) {
-        (Some(path), _) => {
-            let id = Fingerprint::of(path.as_os_str().as_encoded_bytes()).short();
-            (format!("bundle-{id}.pem"), path.display().to_string(), roots_at(path))
-        }
-        (None, Some(path)) => ("bundle.pem".to_owned(), SYSTEM.to_owned(), roots_at(path)),
-        (None, None) => ("bundle.pem".to_owned(), SYSTEM.to_owned(), native_roots()),
-    };
-    let (file, text) = (cert_dir.join(name), text(ca, &from, &roots));
+/// What the file of a variable has to hold besides the authority.
+#[derive(Debug)]
+enum Source {
+    Nothing,
+    System,
+    File(PathBuf),
+}
+
+/// A file of the authority and other roots; written where it is not as it should be.
+fn bundle(machine: &Machine, file: &Path, ca: &CaCertificate, from: &str, roots: &[Vec<u8>]) -> Result<PathBuf> {
+    let (file, text) = (file.to_owned(), text(ca, from, roots));
     if fs::read(&file).is_ok_and(|old| old == text.as_bytes()) {
         return Ok(file);
     }
@@ -121,11 +127,14 @@ fn text(ca: &CaCertificate, from: &str, roots: &[Vec<u8>]) -> String {
     text
 }
 
-/// What a bundle of ours was made from; none for the system's roots, and for what is no bundle.
-fn merged_from(bundle: &Path) -> Option<PathBuf> {
-    let text = fs::read_to_string(bundle).ok()?;
-    let source = text.lines().next()?.strip_prefix(SOURCE)?;
-    (source != SYSTEM).then(|| PathBuf::from(source))
+/// What a bundle of ours was made from.
+fn merged_from(bundle: &Path) -> Source {
+    let text = fs::read_to_string(bundle).unwrap_or_default();
+    match text.lines().next().and_then(|line| line.strip_prefix(SOURCE)) {
+        Some(SYSTEM) => Source::System,
+        Some(path) => Source::File(PathBuf::from(path)),
+        None => Source::Nothing,
+    }
 }
 
 /// The certificates of a file, or of all files of a directory, as programs take either.
