@@ -126,9 +126,8 @@ impl InvokingUser {
     /// Whoever it is for this process.
     pub fn current() -> Self {
         let sudo = std::env::var("SUDO_UID").ok().filter(|uid| uid != "0" && rustix::process::geteuid().is_root());
-        sudo.and_then(|uid| passwd_entry(&fs::read_to_string("/etc/passwd").ok()?, &uid)).unwrap_or_else(|| {
-            Self { home: std::env::home_dir().unwrap_or_else(std::env::temp_dir), sudo: None }
-        })
+        sudo.and_then(|uid| passwd_entry(&fs::read_to_string("/etc/passwd").ok()?, &uid))
+            .unwrap_or_else(|| Self { home: std::env::home_dir().unwrap_or_else(std::env::temp_dir), sudo: None })
     }
 }
 

@@ -56,7 +56,9 @@ fn export(shell: Shell, name: &str, value: &str) -> String {
             // PowerShell takes typographic quotes for its own.
             let doubled: String = value
                 .chars()
-                .flat_map(|c| std::iter::repeat_n(c, if "'\u{2018}\u{2019}\u{201a}\u{201b}".contains(c) { 2 } else { 1 }))
+                .flat_map(|c| {
+                    std::iter::repeat_n(c, if "'\u{2018}\u{2019}\u{201a}\u{201b}".contains(c) { 2 } else { 1 })
+                })
                 .collect();
             format!("$env:{name} = '{doubled}'")
         }

@@ -61,9 +61,7 @@ impl Place {
         // Where sudo looks too, the name is enough.
         let known = ["/usr/local/bin/", "/usr/bin/", "/bin/"].iter().any(|dir| program.starts_with(dir));
         let program = if known || program.is_empty() { "mastra-router".to_owned() } else { program };
-        let needs = |kind: &StoreKind| {
-            outcomes.iter().any(|o| o.kind == *kind && o.outcome == Became::NeedsPrivilege)
-        };
+        let needs = |kind: &StoreKind| outcomes.iter().any(|o| o.kind == *kind && o.outcome == Became::NeedsPrivilege);
         let kinds: Vec<&str> = StoreKind::ALL.iter().filter(|kind| needs(kind)).map(|kind| kind.as_str()).collect();
         let mut words = vec!["sudo".to_owned(), program, "tls".into(), action.into(), "--only".into(), kinds.join(",")];
         if !self.is_default {
@@ -90,7 +88,11 @@ pub(super) fn authority(cert_dir: &Path) -> Result<CaCertificate, Failure> {
 pub(super) fn unhinted(error: RouterError) -> Failure {
     let is_file = matches!(error, RouterError::File { .. });
     let failure = Failure::from(error);
-    if is_file { Failure { hint: Some("choose another directory: --cert-dir DIR".to_owned()), ..failure } } else { failure }
+    if is_file {
+        Failure { hint: Some("choose another directory: --cert-dir DIR".to_owned()), ..failure }
+    } else {
+        failure
+    }
 }
 
 fn trust(args: &Trust, output: &Output) -> Outcome {

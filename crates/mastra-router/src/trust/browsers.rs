@@ -20,11 +20,8 @@ const CHROMES: [&str; 10] = [
 ];
 
 /// Directories of Firefox profiles, below the home.
-const FIREFOX: [&str; 3] = [
-    ".mozilla/firefox",
-    "snap/firefox/common/.mozilla/firefox",
-    ".var/app/org.mozilla.firefox/.mozilla/firefox",
-];
+const FIREFOX: [&str; 3] =
+    [".mozilla/firefox", "snap/firefox/common/.mozilla/firefox", ".var/app/org.mozilla.firefox/.mozilla/firefox"];
 
 /// Databases of Chromium in a snap or a flatpak, below the home, with the name they are shown by.
 const CONFINED: [(&str, &str); 5] = [

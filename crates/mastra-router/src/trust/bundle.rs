@@ -111,8 +111,11 @@ fn bundle(machine: &Machine, file: &Path, ca: &CaCertificate, from: &str, roots:
     if fs::read(&file).is_ok_and(|old| old == text.as_bytes()) {
         return Ok(file);
     }
-    replace(&file, text.as_bytes(), 0o644, machine.run_as)
-        .map_err(|source| RouterError::File { action: "write", path: file.clone(), source })?;
+    replace(&file, text.as_bytes(), 0o644, machine.run_as).map_err(|source| RouterError::File {
+        action: "write",
+        path: file.clone(),
+        source,
+    })?;
     Ok(file)
 }
 

@@ -98,8 +98,11 @@ impl CaCertificate {
     /// certificate or none, or a certificate that is no authority's.
     pub fn read(path: &Path) -> Result<Self> {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let text = std::fs::read_to_string(&path)
-            .map_err(|source| RouterError::File { action: "read", path: path.clone(), source })?;
+        let text = std::fs::read_to_string(&path).map_err(|source| RouterError::File {
+            action: "read",
+            path: path.clone(),
+            source,
+        })?;
         Self::parse(&path, &text)
     }
 

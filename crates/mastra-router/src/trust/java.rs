@@ -53,10 +53,9 @@ impl Keystore {
 
     fn keytool(&self, action: &str) -> Result<Tool, Refusal> {
         let own = ["bin/keytool", "jre/bin/keytool"].iter().map(|path| self.java.join(path)).find(|p| p.is_file());
-        let program = own.or_else(|| self.machine.program("keytool")).ok_or_else(|| Refusal::Unavailable {
-            reason: "it has no keytool".to_owned(),
-            remedy: None,
-        })?;
+        let program = own
+            .or_else(|| self.machine.program("keytool"))
+            .ok_or_else(|| Refusal::Unavailable { reason: "it has no keytool".to_owned(), remedy: None })?;
         // A store in the home stays the user's under sudo.
         let owner = fs::metadata(&self.file).map(|meta| meta.uid()).ok();
         let run_as = self.machine.run_as.filter(|run_as| Some(run_as.uid) == owner);
@@ -134,4 +133,3 @@ fn entries(listing: &str) -> Vec<Entry> {
     }
     found
 }
-

@@ -48,7 +48,8 @@ impl Database {
     }
 
     fn create(&self) -> Result<(), Refusal> {
-        let mkdir = Tool::find(&self.machine, "mkdir").ok_or_else(|| Refusal::Failed("there is no mkdir".to_owned()))?;
+        let mkdir =
+            Tool::find(&self.machine, "mkdir").ok_or_else(|| Refusal::Failed("there is no mkdir".to_owned()))?;
         let mkdir = mkdir.args(["-p", "-m", "700", "--"]).arg(self.directory.parent().unwrap_or(&self.directory));
         mkdir.arg(&self.directory).run_as(self.machine.run_as).run()?;
         if !self.exists() {
@@ -86,13 +87,18 @@ impl Store for Database {
         if !self.exists() {
             return Ok(Vec::new());
         }
-        let mut entries = Vec::new();
-        for (nickname, trusted) in rows(&list.run()?) {
-            // One that a person imported has a nickname made of its common name.
-            let named = ours.common_name.as_deref().is_some_and(|name| !name.is_empty() && nickname.contains(name));
-            if Ours::labelled(nickname) || named {
-                let found = self.named(nickname)?.into_iter();
-                entries.extend(found.map(|f| Entry { fingerprint: f, handle: nickname.to_owned(), trusted }));
+        let listing = list.run()?;
+        // One that a person imported has a nickname made of its common name. It comes last, and has what no label of ours
+        // speaks for.
+        let named = |name: &str| ours.common_name.as_deref().is_some_and(|cn| !cn.is_empty() && name.contains(cn));
+        let labelled = rows(&listing).filter(|(name, _)| Ours::labelled(name));
+        let imported = rows(&listing).filter(|(name, _)| !Ours::labelled(name) && named(name));
+        let mut entries: Vec<Entry> = Vec::new();
+        for (nickname, trusted) in labelled.chain(imported) {
+            for fingerprint in self.named(nickname)? {
+                if !entries.iter().any(|entry| entry.fingerprint == fingerprint) {
+                    entries.push(Entry { fingerprint, handle: nickname.to_owned(), trusted });
+                }
             }
         }
         Ok(entries)
@@ -180,8 +186,12 @@ mod tests {
                        my own                                                       u,u,u\n\
                        distrusted                                                   p,p,p\n";
         let found: Vec<(&str, bool)> = rows(listing).collect();
-        let expected =
-            [("mastra-router-0badcafe", true), ("a name, with commas", false), ("my own", false), ("distrusted", false)];
+        let expected = [
+            ("mastra-router-0badcafe", true),
+            ("a name, with commas", false),
+            ("my own", false),
+            ("distrusted", false),
+        ];
         assert_eq!(found, expected);
     }
 }

@@ -56,8 +56,11 @@ impl Record {
         for (kind, fingerprint) in after {
             let _ = writeln!(text, "{kind} {}", fingerprint.hex());
         }
-        replace(&self.path, text.as_bytes(), 0o600, self.owner)
-            .map_err(|source| RouterError::File { action: "write", path: self.path.clone(), source })
+        replace(&self.path, text.as_bytes(), 0o600, self.owner).map_err(|source| RouterError::File {
+            action: "write",
+            path: self.path.clone(),
+            source,
+        })
     }
 }
 

@@ -16,9 +16,8 @@ pub(super) fn replace(path: &Path, content: &[u8], mode: u32, owner: Option<RunA
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?.to_string_lossy();
     let new = path.with_file_name(format!(".{name}.{}-{count}.new", std::process::id()));
-    let written = create(&new).and_then(|file| fill(file, content, mode, owner)).and_then(|()| {
-        std::fs::rename(&new, path)
-    });
+    let written =
+        create(&new).and_then(|file| fill(file, content, mode, owner)).and_then(|()| std::fs::rename(&new, path));
     if written.is_err() {
         // There is nothing to be said of it: why it was made has failed already.
         let _ = std::fs::remove_file(&new);

@@ -89,9 +89,8 @@ impl TrustStores {
         let outcomes: Vec<StoreOutcome> =
             self.stores.iter().map(|store| store::untrust(&**store, &ours.known, &ours, mode)).collect();
         if mode == Mode::Apply {
-            let gone = |outcome: &StoreOutcome| {
-                matches!(outcome.outcome, Outcome::Removed(_) | Outcome::NothingToRemove)
-            };
+            let gone =
+                |outcome: &StoreOutcome| matches!(outcome.outcome, Outcome::Removed(_) | Outcome::NothingToRemove);
             let mut kinds: BTreeSet<StoreKind> = outcomes.iter().map(|outcome| outcome.kind).collect();
             kinds.retain(|kind| outcomes.iter().filter(|o| o.kind == *kind).all(gone));
             self.record.remove(&kinds, &ours.known)?;

@@ -26,10 +26,8 @@ impl WindowsRoots {
             let file = self.machine.file(&format!("{SYSTEM32}/{below}{name}"));
             file.is_file().then_some(file)
         });
-        let program = program.ok_or_else(|| Refusal::Unavailable {
-            reason: format!("{name} of Windows was not found"),
-            remedy: None,
-        })?;
+        let program = program
+            .ok_or_else(|| Refusal::Unavailable { reason: format!("{name} of Windows was not found"), remedy: None })?;
         Ok(Tool::at(&self.machine, program).limit(SLOW))
     }
 
