@@ -113,13 +113,15 @@ fn program(path: &Path, text: &str) {
     assert!(child.wait().unwrap().success());
 }
 
-/// Where a program of this machine is. Where all have to be there, one that is missing is a failure.
+/// Where a program of this machine is. Where all have to be there, one that is missing is a failure; all but Java, which is
+/// large, and whose store is opt in.
 pub(crate) fn installed(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let dirs = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin"), PathBuf::from("/sbin")]);
     let found = dirs.map(|dir| dir.join(name)).find(|file| file.is_file());
     if found.is_none() {
-        assert!(!std::env::var("CI").is_ok_and(|ci| ci == "true"), "{name} is not installed");
+        let required = name != "keytool" && std::env::var("CI").is_ok_and(|ci| ci == "true");
+        assert!(!required, "{name} is not installed");
         eprintln!("skipped: {name} is needed");
     }
     found

@@ -1,11 +1,12 @@
 //! The databases of browsers, with the real certutil where this machine has it.
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use mastra_router::trust::{Machine, Mode, Outcome, Platform, StoreKind, StoreState};
+use mastra_router::trust::{Exports, Machine, Mode, Outcome, Platform, RunAs, StoreKind, StoreState};
 
 use crate::authority;
 use crate::fake::{Fake, installed, one, reason};
@@ -205,10 +206,8 @@ fn a_tool_that_never_ends_is_ended_with_its_children() {
     let fake = Fake::with_os("ID=debian\n");
     let pid = fake.path("pid");
     fake.tool("certutil", &format!("sleep 1000 & echo $! > '{}'; cat; wait", pid.display()));
-    for path in [".pki/nssdb"] {
-        fs::create_dir_all(fake.home(path)).unwrap();
-        fs::write(fake.home(path).join("cert9.db"), "").unwrap();
-    }
+    fs::create_dir_all(fake.home(".pki/nssdb")).unwrap();
+    fs::write(fake.home(".pki/nssdb/cert9.db"), "").unwrap();
     let ca = fake.authority("Test CA");
     let began = Instant::now();
     let outcome = one(fake.stores(StoreKind::Nss).trust(&ca, Mode::Apply).unwrap());
@@ -255,4 +254,31 @@ fn a_database_that_fails_stops_no_other() {
     let outcomes = stores.untrust(Some(&ca), &[], Mode::Apply).unwrap();
     assert_eq!(outcomes[3].outcome, Outcome::Removed(vec![ca.fingerprint]));
     assert_eq!(fake.record().len(), 1, "one store could not be looked at, so nothing is forgotten");
+}
+
+#[test]
+fn under_sudo_what_is_made_belongs_to_the_user() {
+    let Some(mut fake) = with_certutil() else { return };
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root can be sudo");
+        return;
+    }
+    let user = RunAs { uid: 54_321, gid: 54_322 };
+    fake.tool("chromium", "");
+    let ca = fake.authority("Test CA");
+    chown(&fake.machine.home, Some(user.uid), Some(user.gid)).unwrap();
+    for path in [fake.path(""), fake.cert_dir()] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    fake.machine.run_as = Some(user);
+    assert_eq!(one(fake.stores(StoreKind::Nss).trust(&ca, Mode::Apply).unwrap()).outcome, Outcome::Trusted);
+    let made = [".pki", ".pki/nssdb", ".pki/nssdb/cert9.db", ".pki/nssdb/key4.db"].map(|path| fake.home(path));
+    for path in made.into_iter().chain([fake.cert_dir().join("trusted")]) {
+        let meta = fs::metadata(&path).unwrap();
+        assert_eq!((meta.uid(), meta.gid()), (user.uid, user.gid), "{}", path.display());
+    }
+    let exports = Exports::prepare(&fake.machine, &fake.cert_dir(), &ca, |_| None).unwrap().exports;
+    for export in exports.iter().filter(|export| export.file != ca.path) {
+        assert_eq!(fs::metadata(&export.file).unwrap().uid(), user.uid);
+    }
 }
