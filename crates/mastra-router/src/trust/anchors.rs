@@ -124,16 +124,6 @@ impl Anchors {
         Ok(tool.args(arguments.iter().copied()).limit(SLOW))
     }
 
-    /// A directory that is not there yet is its parent's matter.
-    fn check_writable(&self) -> Result<(), Refusal> {
-        let directory = self.directory();
-        let there = directory.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("/"));
-        match access(there, Access::WRITE_OK) {
-            Ok(()) => Ok(()),
-            Err(error) => Err(failed("write to", there, io::Error::from(error))),
-        }
-    }
-
     /// A file with a label of ours, or with a certificate that is ours whoever put it there.
     fn entry(path: &Path, in_bundle: Option<&[Fingerprint]>, ours: &Ours) -> Option<Entry> {
         let name = path.file_stem().and_then(OsStr::to_str).unwrap_or_default();
@@ -178,9 +168,16 @@ impl Store for Anchors {
         Ok(entries)
     }
 
+    /// A directory that is not there yet is its parent's matter.
+    fn check(&self) -> Result<(), Refusal> {
+        self.tool(self.family.tool)?;
+        let directory = self.directory();
+        let there = directory.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("/"));
+        access(there, Access::WRITE_OK).map_err(|error| failed("write to", there, io::Error::from(error)))
+    }
+
     fn add(&self, ca: &CaCertificate) -> Result<(), Refusal> {
         let tool = self.tool(self.family.tool)?;
-        self.check_writable()?;
         let (directory, file) = (self.directory(), self.file(ca));
         fs::create_dir_all(&directory).map_err(|error| failed("create", &directory, error))?;
         replace(&file, ca.pem.as_bytes(), 0o644, None).map_err(|error| failed("write", &file, error))?;
@@ -190,7 +187,6 @@ impl Store for Anchors {
 
     fn remove(&self, entries: &[Entry]) -> Result<(), Refusal> {
         let tool = self.tool(self.family.tool_after_removal)?;
-        self.check_writable()?;
         for path in entries.iter().filter(|entry| !entry.handle.is_empty()).map(|entry| Path::new(&entry.handle)) {
             fs::remove_file(path).map_err(|error| failed("remove", path, error))?;
         }

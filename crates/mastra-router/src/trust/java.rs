@@ -55,7 +55,7 @@ impl Keystore {
         let own = ["bin/keytool", "jre/bin/keytool"].iter().map(|path| self.java.join(path)).find(|p| p.is_file());
         let program = own
             .or_else(|| self.machine.program("keytool"))
-            .ok_or_else(|| Refusal::Unavailable { reason: "it has no keytool".to_owned(), remedy: None })?;
+            .ok_or_else(|| Refusal::Failed("it has no keytool".to_owned()))?;
         // A store in the home stays the user's under sudo.
         let owner = fs::metadata(&self.file).map(|meta| meta.uid()).ok();
         let run_as = self.machine.run_as.filter(|run_as| Some(run_as.uid) == owner);
@@ -64,13 +64,9 @@ impl Keystore {
         Ok(tool.run_as(run_as).limit(SLOW))
     }
 
-    fn check_writable(&self) -> Result<(), Refusal> {
-        access(&self.file, Access::WRITE_OK).map_err(|_| Refusal::NeedsPrivilege)
-    }
-
     fn words(&self, action: &[&str], alias: &str) -> CommandLine {
         let file = self.file.to_string_lossy();
-        let sudo = if self.check_writable().is_err() { Some("sudo") } else { None };
+        let sudo = if self.check().is_err() { Some("sudo") } else { None };
         let keytool = sudo.into_iter().chain(["keytool"]).chain(action.iter().copied());
         CommandLine::new(keytool.chain(["-keystore", &file, "-storepass", PASSWORD, "-alias", alias]))
     }
@@ -94,15 +90,17 @@ impl Store for Keystore {
         Ok(found.into_iter().filter(|e| Ours::labelled(&e.handle) || ours.known.contains(&e.fingerprint)).collect())
     }
 
+    fn check(&self) -> Result<(), Refusal> {
+        access(&self.file, Access::WRITE_OK).map_err(|_| Refusal::NeedsPrivilege)
+    }
+
     fn add(&self, ca: &CaCertificate) -> Result<(), Refusal> {
         let tool = self.keytool("-importcert")?;
-        self.check_writable()?;
         tool.args(["-noprompt", "-alias", &ca.label(), "-file"]).arg(&ca.path).run()?;
         Ok(())
     }
 
     fn remove(&self, entries: &[Entry]) -> Result<(), Refusal> {
-        self.check_writable()?;
         for entry in entries {
             self.keytool("-delete")?.args(["-alias", &entry.handle]).run()?;
         }

@@ -20,10 +20,8 @@ impl Keychain {
     }
 
     fn security(&self, action: &str) -> Result<Tool, Refusal> {
-        let tool = Tool::find(&self.machine, "security").ok_or_else(|| Refusal::Unavailable {
-            reason: "security, by which it is changed, is not in PATH".to_owned(),
-            remedy: None,
-        })?;
+        let tool = Tool::find(&self.machine, "security")
+            .ok_or_else(|| Refusal::Failed("security, by which it is changed, is not in PATH".to_owned()))?;
         Ok(tool.arg(action).run_as(self.machine.run_as).limit(SLOW))
     }
 

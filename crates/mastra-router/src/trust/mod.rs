@@ -17,6 +17,7 @@ mod record;
 mod replace;
 mod store;
 mod stores;
+mod unknown;
 mod windows;
 
 pub use bundle::{Export, Exports};

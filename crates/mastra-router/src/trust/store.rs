@@ -173,6 +173,10 @@ pub(super) trait Store: fmt::Debug {
     fn kind(&self) -> StoreKind;
     /// The certificates of ours in it.
     fn look(&self, ours: &Ours) -> Result<Vec<Entry>, Refusal>;
+    /// Why it could not be changed, as far as that can be told without trying.
+    fn check(&self) -> Result<(), Refusal> {
+        Ok(())
+    }
     fn add(&self, ca: &CaCertificate) -> Result<(), Refusal>;
     fn remove(&self, entries: &[Entry]) -> Result<(), Refusal>;
     /// What a person would run instead of `add`.
@@ -230,10 +234,12 @@ pub(super) fn untrust(store: &dyn Store, which: &BTreeSet<Fingerprint>, ours: &O
 fn try_to_trust(store: &dyn Store, ca: &CaCertificate, ours: &Ours, mode: Mode) -> Result<Outcome, Refusal> {
     let has = |entries: &[Entry]| trusted(entries).any(|f| f == ca.fingerprint);
     let before = store.look(ours)?;
-    match mode {
-        _ if has(&before) => return Ok(Outcome::AlreadyTrusted),
-        Mode::DryRun => return Ok(Outcome::WouldChange),
-        Mode::Apply => {}
+    if has(&before) {
+        return Ok(Outcome::AlreadyTrusted);
+    }
+    store.check()?;
+    if mode == Mode::DryRun {
+        return Ok(Outcome::WouldChange);
     }
     let added = store.add(ca);
     let after = store.look(ours)?;
@@ -264,10 +270,12 @@ fn try_to_untrust(
         Ok(store.look(ours)?.into_iter().filter(|entry| which.contains(&entry.fingerprint)).collect())
     };
     *entries = find()?;
-    match mode {
-        _ if entries.is_empty() => return Ok(Outcome::NothingToRemove),
-        Mode::DryRun => return Ok(Outcome::WouldChange),
-        Mode::Apply => {}
+    if entries.is_empty() {
+        return Ok(Outcome::NothingToRemove);
+    }
+    store.check()?;
+    if mode == Mode::DryRun {
+        return Ok(Outcome::WouldChange);
     }
     store.remove(entries)?;
     if find()?.is_empty() {

@@ -12,6 +12,7 @@ use super::keychain::Keychain;
 use super::machine::{Machine, Platform};
 use super::record::Record;
 use super::store::{self, Mode, Ours, Outcome, Store, StoreKind, StoreOutcome, StoreReport};
+use super::unknown::Unknown;
 use super::windows::WindowsRoots;
 use crate::error::Result;
 
@@ -111,8 +112,9 @@ fn system(machine: &Machine, stores: &mut Vec<Box<dyn Store>>) {
         Platform::MacOs => stores.push(Box::new(Keychain { machine: machine.clone() })),
         Platform::Windows => stores.push(Box::new(WindowsRoots { machine: machine.clone() })),
         Platform::Linux | Platform::Wsl => {
-            if let Some(anchors) = Anchors::find(machine) {
-                stores.push(Box::new(anchors));
+            match Anchors::find(machine) {
+                Some(anchors) => stores.push(Box::new(anchors)),
+                None => stores.push(Box::new(Unknown { machine: machine.clone() })),
             }
             if machine.platform == Platform::Wsl {
                 stores.push(Box::new(WindowsRoots { machine: machine.clone() }));

@@ -26,8 +26,7 @@ impl WindowsRoots {
             let file = self.machine.file(&format!("{SYSTEM32}/{below}{name}"));
             file.is_file().then_some(file)
         });
-        let program = program
-            .ok_or_else(|| Refusal::Unavailable { reason: format!("{name} of Windows was not found"), remedy: None })?;
+        let program = program.ok_or_else(|| Refusal::Failed(format!("{name} of Windows was not found")))?;
         Ok(Tool::at(&self.machine, program).limit(SLOW))
     }
 
@@ -40,8 +39,8 @@ impl WindowsRoots {
         if self.machine.platform != Platform::Wsl {
             return Ok(ca.path.to_string_lossy().into_owned());
         }
-        let wslpath = Tool::find(&self.machine, "wslpath")
-            .ok_or_else(|| Refusal::Unavailable { reason: "wslpath was not found".to_owned(), remedy: None })?;
+        let wslpath =
+            Tool::find(&self.machine, "wslpath").ok_or_else(|| Refusal::Failed("wslpath was not found".to_owned()))?;
         Ok(wslpath.arg("-w").arg(&ca.path).run()?.trim().to_owned())
     }
 }

@@ -229,8 +229,15 @@ fn another_users_authority_stays_unless_it_is_named() {
 
 #[test]
 fn an_unknown_distribution_is_known_by_its_directory() {
-    let fake = Fake::with_os("ID=unheard-of\n");
-    assert!(fake.stores(StoreKind::System).is_empty());
+    let fake = Fake::with_os("NAME=Unheard-Of\nID=unheard-of\n");
+    let (ca, stores) = (fake.authority("Test CA"), fake.stores(StoreKind::System));
+    assert_eq!(stores.status(&ca).unwrap()[0].state, StoreState::NotTrusted);
+    for mode in [Mode::DryRun, Mode::Apply] {
+        let outcome = one(stores.trust(&ca, mode).unwrap());
+        assert_eq!(outcome.store, "System (Unheard-Of)");
+        assert!(reason(&outcome).contains("not known"), "{outcome:?}");
+    }
+    assert_eq!(one(stores.untrust(Some(&ca), &[], Mode::Apply).unwrap()).outcome, Outcome::NothingToRemove);
     for distribution in &DISTRIBUTIONS[2..5] {
         let fake = Fake::with_os("NAME=Own\nID=unheard-of\n");
         fs::create_dir_all(fake.file(distribution.anchors)).unwrap();
