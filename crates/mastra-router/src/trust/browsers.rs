@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::machine::{Machine, Platform};
 use super::nss::Database;
 
-/// Programs whose database is the one in the home, and which make it only once a person imports a certificate.
+/// Programs whose database is the one in the home, and which may not have made it yet.
 const CHROMES: [&str; 10] = [
     "google-chrome",
     "google-chrome-stable",
@@ -53,8 +53,8 @@ pub(super) fn databases(machine: &Machine) -> Vec<Database> {
     found
 }
 
-/// Chrome reads `~/.pki/nssdb` where that is there, else its newer place. It makes the directory of the newer one, but no
-/// database in it. Where neither is there, the old one is what both new and old versions read.
+/// Chrome reads `~/.pki/nssdb` where that directory is there, else its newer place, which it makes by itself. Where neither
+/// is there yet, the old one is what both new and old versions read.
 fn chrome(machine: &Machine, found: &mut Vec<Database>) {
     let (old, new) = (machine.home.join(".pki/nssdb"), machine.data_home.join("pki/nssdb"));
     let installed = CHROMES.iter().any(|name| machine.program(name).is_some());
