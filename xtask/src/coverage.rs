@@ -14,6 +14,7 @@ const COMPILER_VERSION_LINE: &str = "LLVM version: ";
 /// Runs the tests instrumented and prints each file's coverage and the total.
 pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
     let llvm = Llvm::find_or_install()?;
+    debian::install_store_tools();
     let tools = workspace.tool("cargo-llvm-cov");
     if which("cargo-llvm-cov").is_none() && !tools.join("bin").join("cargo-llvm-cov").is_file() {
         terminal::line("installing cargo-llvm-cov from crates.io");

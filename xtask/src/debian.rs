@@ -1,4 +1,6 @@
 //! Debian's and Ubuntu's packages, for those who may install them.
+use std::path::Path;
+
 use crate::failure::Failure;
 use crate::process::{Run, which};
 use crate::terminal;
@@ -19,6 +21,20 @@ pub(crate) fn install(package: &str) -> Result<(), Failure> {
     apt_get(&["update"])
         .and_then(|()| apt_get(&["install", "-y", "--no-install-recommends", package]))
         .map_err(|_| Failure::unavailable(format!("apt-get could not install {package}")))
+}
+
+/// Tools of trust stores, each with its package. Tests that find one missing skip themselves, or fail in CI.
+const STORE_TOOLS: [(&str, &str); 3] =
+    [("certutil", "libnss3-tools"), ("openssl", "openssl"), ("update-ca-certificates", "ca-certificates")];
+
+/// Installs what the tests of trust stores use, where that is possible.
+pub(crate) fn install_store_tools() {
+    let missing = |tool: &&(&str, &str)| which(tool.0).is_none() && !Path::new("/usr/sbin").join(tool.0).is_file();
+    for (_, package) in STORE_TOOLS.iter().filter(missing) {
+        if let Err(failure) = install(package) {
+            terminal::line(&failure.to_string());
+        }
+    }
 }
 
 fn apt_get(arguments: &[&str]) -> Result<(), Failure> {

@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::process::which;
 use crate::summary::{Outcome, Summary};
 use crate::workspace::Workspace;
-use crate::{e2e, terminal};
+use crate::{debian, e2e, terminal};
 
 /// One thing that has to hold.
 pub(crate) struct Step {
@@ -80,5 +80,6 @@ fn deny(workspace: &Workspace) -> Result<(), Failure> {
 }
 
 fn cargo_test(workspace: &Workspace) -> Result<(), Failure> {
+    debian::install_store_tools();
     workspace.cargo(&["test", "--workspace"]).run()
 }

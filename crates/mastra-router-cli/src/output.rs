@@ -45,6 +45,17 @@ impl Output {
         }
     }
 
+    /// Asks a person, where there is one; `None` where there is no terminal to ask on.
+    pub(crate) fn confirm(&self, question: &str) -> Option<bool> {
+        if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+            return None;
+        }
+        let _ = write!(io::stderr(), "{} [y/N] ", printable(question)).and_then(|()| io::stderr().flush());
+        let mut answer = String::new();
+        let _ = io::stdin().read_line(&mut answer);
+        Some(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    }
+
     /// Rows under their headings, in columns.
     pub(crate) fn table<const N: usize>(&self, headings: [&str; N], rows: &[[String; N]]) {
         let rows: Vec<[String; N]> = rows.iter().map(|row| row.each_ref().map(|cell| printable(cell))).collect();

@@ -157,6 +157,14 @@ pub enum RouterError {
     /// `start_proxy` while it runs.
     #[error("Proxy server is already running")]
     ProxyRunning,
+    /// The certificate of the local authority cannot be used, or should not be trusted.
+    #[error("{} cannot be used as the local authority: {reason}", path.display())]
+    AuthorityUnusable {
+        /// The file of the certificate.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A call after `close`.
     #[error("the router is closed")]
     Closed,
@@ -229,6 +237,7 @@ impl RouterError {
             Self::CaConstraints { .. } => "CA_CONSTRAINTS",
             Self::NoProxyInStrategy => "NO_PROXY_IN_STRATEGY",
             Self::ProxyRunning => "PROXY_RUNNING",
+            Self::AuthorityUnusable { .. } => "AUTHORITY_UNUSABLE",
             Self::Closed => "ROUTER_CLOSED",
             Self::Unreachable { .. } => "ROUTER_UNREACHABLE",
             Self::Remote { code, .. } => code,

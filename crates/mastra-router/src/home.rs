@@ -29,7 +29,7 @@ impl Home {
     pub fn resolve(path: Option<PathBuf>) -> Self {
         let path = path
             .or_else(|| std::env::var_os("MASTRA_ROUTER_HOME").filter(|v| !v.is_empty()).map(PathBuf::from))
-            .unwrap_or_else(|| user_home().join(".mastra/router"));
+            .unwrap_or_else(|| InvokingUser::current().home.join(".mastra/router"));
         let path = std::path::absolute(&path).unwrap_or(path);
         // Without a slash at its end: with one, the system would follow a link that stands there.
         Self { path: path.components().collect() }
@@ -113,17 +113,28 @@ impl HomeLock {
     }
 }
 
-/// The home of the user who called sudo, else of the one the process belongs to.
-fn user_home() -> PathBuf {
-    let sudo = std::env::var("SUDO_UID").ok().filter(|_| rustix::process::geteuid().is_root());
-    sudo.and_then(|uid| passwd_home(&fs::read_to_string("/etc/passwd").ok()?, &uid))
-        .or_else(std::env::home_dir)
-        .unwrap_or_else(std::env::temp_dir)
+/// The user who is at the keyboard: the one who called sudo, else the one the process belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvokingUser {
+    /// The home directory.
+    pub home: PathBuf,
+    /// Under sudo, the ids of the user and of the user's group: whom files in the home have to belong to.
+    pub sudo: Option<(u32, u32)>,
 }
 
-fn passwd_home(passwd: &str, uid: &str) -> Option<PathBuf> {
+impl InvokingUser {
+    /// Whoever it is for this process.
+    pub fn current() -> Self {
+        let sudo = std::env::var("SUDO_UID").ok().filter(|uid| uid != "0" && rustix::process::geteuid().is_root());
+        sudo.and_then(|uid| passwd_entry(&fs::read_to_string("/etc/passwd").ok()?, &uid))
+            .unwrap_or_else(|| Self { home: std::env::home_dir().unwrap_or_else(std::env::temp_dir), sudo: None })
+    }
+}
+
+fn passwd_entry(passwd: &str, uid: &str) -> Option<InvokingUser> {
     let entry = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|f| f.get(2) == Some(&uid))?;
-    entry.get(5).filter(|home| home.starts_with('/')).map(PathBuf::from)
+    let home = entry.get(5).filter(|home| home.starts_with('/')).map(PathBuf::from)?;
+    Some(InvokingUser { home, sudo: Some((uid.parse().ok()?, entry.get(3)?.parse().ok()?)) })
 }
 
 #[cfg(test)]
@@ -169,7 +180,8 @@ mod tests {
     #[test]
     fn the_invoking_users_home() {
         let passwd = "root:x:0:0:root:/root:/bin/sh\nann:x:1000:1000:Ann,,,:/home/ann:/bin/bash\n";
-        assert_eq!(passwd_home(passwd, "1000"), Some("/home/ann".into()));
-        assert_eq!(passwd_home(passwd, "1001"), None);
+        let ann = InvokingUser { home: "/home/ann".into(), sudo: Some((1000, 1000)) };
+        assert_eq!(passwd_entry(passwd, "1000"), Some(ann));
+        assert_eq!(passwd_entry(passwd, "1001"), None);
     }
 }

@@ -47,6 +47,7 @@ mod table;
 mod target;
 mod tls;
 mod transport;
+pub mod trust;
 mod url;
 
 pub use certificates::Certificates;
@@ -58,7 +59,7 @@ pub use error::{HeldPort, Result, RouterError};
 pub use event::RouterEvent;
 pub use health::{CheckKind, CheckOutcome, HealthChecker, HealthMonitor, HealthRecord, HealthSettings};
 pub use holder::port_holder;
-pub use home::{Home, HomeLock};
+pub use home::{Home, HomeLock, InvokingUser};
 pub use local::LocalEdgeRouter;
 pub use name::{BaseDomain, RouteName, suggest as suggest_name};
 pub use persist::SavedSettings;

@@ -1,11 +1,13 @@
 //! One file a command, or a few that are alike.
 
 mod demo;
+mod env;
 mod look;
 mod router;
 mod routes;
 mod sample;
 mod serve;
+mod tls;
 
 use std::process::ExitCode;
 
@@ -39,6 +41,8 @@ pub(crate) fn run(cli: Cli, output: &Output) -> Outcome {
             Command::Port(args) => router::port(&args, &client, output).await,
             Command::Status => router::status(&client, output).await,
             Command::Stop => router::stop(&client, &home, output).await,
+            Command::Tls(command) => tls::run(command, output),
+            Command::Env(args) => env::run(&args, output),
         }
     });
     // A name that is being resolved has no cancellation; nobody waits for its answer any more.

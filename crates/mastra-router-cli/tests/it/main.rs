@@ -2,6 +2,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::print_stderr,
     reason = "a test that cannot go on fails; Clippy exempts test functions, not their helpers"
 )]
 
@@ -16,3 +17,4 @@ mod refused;
 mod router;
 mod saved;
 mod terminal;
+mod trust;

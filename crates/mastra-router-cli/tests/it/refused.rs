@@ -39,12 +39,21 @@ fn what_is_typed_wrong() {
 fn help_is_complete() {
     let desk = Desk::new();
     let help = desk.run(["--help"]).ok().stdout;
-    for part in ["MASTRA_ROUTER_HOME", "MASTRA_ROUTER_LOG", "NO_COLOR", "3 not found, 4 conflict", "--json", "--home"] {
+    for part in [
+        "MASTRA_ROUTER_CERT_DIR",
+        "MASTRA_ROUTER_HOME",
+        "MASTRA_ROUTER_LOG",
+        "NO_COLOR",
+        "3 not found, 4 conflict",
+        "--json",
+        "--home",
+    ] {
         assert!(help.contains(part), "no {part} in {help}");
     }
-    for command in
-        ["demo", "serve", "add", "update", "rm", "list", "get", "url", "health", "port", "watch", "status", "stop"]
-    {
+    for command in [
+        "demo", "serve", "add", "update", "rm", "list", "get", "url", "health", "port", "watch", "status", "stop",
+        "tls", "env",
+    ] {
         assert!(help.contains(&format!("\n  {command} ")), "no {command} in {help}");
         assert!(desk.run([command, "--help"]).ok().stdout.contains("Usage: mastra-router"), "{command}");
     }

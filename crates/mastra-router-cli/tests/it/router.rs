@@ -52,6 +52,9 @@ impl Desk {
             .env("TMPDIR", self.path("tmp"))
             .env_remove("MASTRA_ROUTER_LOG")
             .env_remove("SUDO_UID")
+            .env_remove("MASTRA_ROUTER_CERT_DIR")
+            .env_remove("XDG_CONFIG_HOME")
+            .env_remove("XDG_DATA_HOME")
             .current_dir(self.dir.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -108,7 +111,11 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn spawn(command: &mut Command) -> Self {
-        let mut child = command.spawn().unwrap();
+        Self::of(command.spawn().unwrap())
+    }
+
+    /// One that runs already.
+    pub(crate) fn of(mut child: Child) -> Self {
         let stdout = child.stdout.take().map(BufReader::new);
         let stderr = Arc::new(Mutex::new(String::new()));
         let stderr_reader = child.stderr.take().map(|pipe| {

@@ -6,6 +6,7 @@ use std::path::Path;
 const WORDS: &[&str] = &["name", "target", "route", "config", "certificates", "error", "event"];
 const STATE: &[&str] = &["table", "registry", "ports", "holder", "directory", "transport"];
 const PARTS: &[&str] = &["proxy", "health", "tls", "persist"];
+const TOOLS: &[&str] = &["trust"];
 const WIRING: &[&str] = &["provider", "url", "local"];
 const FACE: &[&str] = &["control", "home"];
 
@@ -15,6 +16,7 @@ fn allowed(module: &str) -> Vec<&'static str> {
         _ if WORDS.contains(&module) => Vec::new(),
         _ if STATE.contains(&module) => STATE.to_vec(),
         _ if PARTS.contains(&module) => vec!["table", "holder", "directory", "transport"],
+        _ if TOOLS.contains(&module) => Vec::new(),
         _ if WIRING.contains(&module) => [STATE, PARTS, WIRING].concat(),
         _ if FACE.contains(&module) => [&["provider"], FACE].concat(),
         _ => panic!("{module} is in no layer: give it one, here and in ARCHITECTURE.md"),

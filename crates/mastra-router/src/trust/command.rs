@@ -1,0 +1,198 @@
+//! Running the system's tools: by arguments, without a shell, a terminal or input, and never for longer than a limit.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io::{self, Read};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use super::machine::{Machine, RunAs};
+
+/// What the tools of a store usually take is a tenth of a second; those that rebuild a system's store take seconds.
+pub(super) const QUICK: Duration = Duration::from_secs(10);
+/// For tools that rebuild a system's store, start a Java machine or wait for a person to confirm.
+pub(super) const SLOW: Duration = Duration::from_secs(120);
+/// A store as text is a few hundred KiB.
+const OUTPUT_MAX: u64 = 16 << 20;
+/// How long what a tool left running may keep its output open.
+const OUTPUT_LATE: Duration = Duration::from_secs(2);
+
+/// A command as a person would type it; displayed, it can be pasted into a shell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandLine(Vec<String>);
+
+impl CommandLine {
+    /// The program and its arguments.
+    pub fn new<S: Into<String>>(words: impl IntoIterator<Item = S>) -> Self {
+        Self(words.into_iter().map(Into::into).collect())
+    }
+
+    /// The program and its arguments, before any quoting.
+    pub fn words(&self) -> &[String] {
+        &self.0
+    }
+}
+
+impl fmt::Display for CommandLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, word) in self.0.iter().enumerate() {
+            let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./:=@%+,".contains(&b);
+            let space = if i == 0 { "" } else { " " };
+            if !word.is_empty() && word.bytes().all(plain) {
+                write!(f, "{space}{word}")?;
+            } else {
+                write!(f, "{space}'{}'", word.replace('\'', "'\\''"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A tool about to be run.
+#[derive(Debug)]
+pub(super) struct Tool {
+    program: PathBuf,
+    arguments: Vec<OsString>,
+    path: OsString,
+    home: PathBuf,
+    run_as: Option<RunAs>,
+    limit: Duration,
+}
+
+/// Why a tool did not do what it was asked for.
+#[derive(Debug)]
+pub(super) enum ToolError {
+    NotStarted { program: PathBuf, source: io::Error },
+    TimedOut { program: PathBuf, limit: Duration },
+    Failed { program: PathBuf, status: ExitStatus, said: String },
+}
+
+impl Tool {
+    /// The program `name` of a machine, where it has it.
+    pub(super) fn find(machine: &Machine, name: &str) -> Option<Self> {
+        machine.program(name).map(|program| Self::at(machine, program))
+    }
+
+    pub(super) fn at(machine: &Machine, program: PathBuf) -> Self {
+        let path = std::env::join_paths(&machine.path).unwrap_or_default();
+        let home = machine.home.clone();
+        Self { program, arguments: Vec::new(), path, home, run_as: None, limit: QUICK }
+    }
+
+    pub(super) fn arg(mut self, argument: impl Into<OsString>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    pub(super) fn args<S: Into<OsString>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// As the user who called sudo, whom what it makes then belongs to.
+    pub(super) fn run_as(mut self, run_as: Option<RunAs>) -> Self {
+        self.run_as = run_as;
+        self
+    }
+
+    pub(super) fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Runs it to its end and gives its stdout. Nothing of it is left running.
+    pub(super) fn run(self) -> Result<String, ToolError> {
+        let mut child = self.spawn()?;
+        let (out, err) = (reader(child.stdout.take()), reader(child.stderr.take()));
+        let ended = wait(&mut child, self.limit);
+        // Its children too, which could keep a store locked or the output open.
+        if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw).filter(|_| ended.is_none()) {
+            let _ = kill_process_group(pid, Signal::KILL);
+            let _ = child.wait();
+        }
+        let program = self.program;
+        let Some(status) = ended else { return Err(ToolError::TimedOut { program, limit: self.limit }) };
+        let (out, err) = (out.recv_timeout(OUTPUT_LATE), err.recv_timeout(OUTPUT_LATE).unwrap_or_default());
+        match out {
+            Ok(out) if status.success() => Ok(out),
+            out => {
+                let said = if err.trim().is_empty() { out.unwrap_or_default() } else { err };
+                Err(ToolError::Failed { program, status, said: last_words(&said) })
+            }
+        }
+    }
+
+    fn spawn(&self) -> Result<Child, ToolError> {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).env("PATH", &self.path).env("LC_ALL", "C").current_dir("/");
+        // A group of its own: it can be ended whole, and cannot read from the terminal.
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        if let Some(RunAs { uid, gid }) = self.run_as {
+            command.uid(uid).gid(gid).env("HOME", &self.home);
+        }
+        command.spawn().map_err(|source| ToolError::NotStarted { program: self.program.clone(), source })
+    }
+}
+
+impl fmt::Display for ToolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = |program: &PathBuf| program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        match self {
+            Self::NotStarted { program, source } => write!(f, "{} cannot be run: {source}", program.display()),
+            Self::TimedOut { program, limit } => {
+                write!(f, "{} did not end within {} seconds", name(program), limit.as_secs())
+            }
+            Self::Failed { program, status, said } => {
+                let ended = match (status.code(), status.signal()) {
+                    (Some(code), _) => format!("exit {code}"),
+                    (None, signal) => format!("signal {}", signal.unwrap_or_default()),
+                };
+                match said.as_str() {
+                    "" => write!(f, "{} failed ({ended})", name(program)),
+                    said => write!(f, "{} failed ({ended}): {said}", name(program)),
+                }
+            }
+        }
+    }
+}
+
+/// Looks again and again, since a wait that could be given up would have to be one of another thread, and could then end
+/// a process that is no longer the tool.
+fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
+    let began = Instant::now();
+    let mut pause = Duration::from_millis(1);
+    loop {
+        if let Ok(Some(status)) = child.try_wait() {
+            return Some(status);
+        }
+        let left = limit.checked_sub(began.elapsed())?;
+        thread::sleep(pause.min(left));
+        pause = (pause * 2).min(Duration::from_millis(20));
+    }
+}
+
+/// All that comes through a pipe, once it ends.
+fn reader(pipe: Option<impl Read + Send + 'static>) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(pipe) = pipe {
+            let _ = pipe.take(OUTPUT_MAX).read_to_end(&mut bytes);
+        }
+        // Nobody waits for the output of a tool that was ended.
+        let _ = sender.send(String::from_utf8_lossy(&bytes).into_owned());
+    });
+    receiver
+}
+
+/// The last line that says something, which is where tools say why.
+fn last_words(said: &str) -> String {
+    let line = said.lines().map(str::trim).rfind(|line| line.chars().any(char::is_alphanumeric));
+    line.unwrap_or_default().chars().take(300).collect()
+}
