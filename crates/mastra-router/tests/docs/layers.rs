@@ -5,7 +5,9 @@ use std::path::Path;
 
 const WORDS: &[&str] = &["name", "target", "route", "config", "certificates", "error", "event"];
 const STATE: &[&str] = &["table", "registry", "ports", "holder"];
-const PARTS: &[&str] = &["proxy", "health"];
+const PARTS: &[&str] = &["proxy", "health", "tls"];
+/// Parts that `local.rs` does not start yet.
+const UNWIRED: &[&str] = &["tls"];
 const WIRING: &[&str] = &["provider", "url", "local"];
 const FACE: &[&str] = &["control", "home"];
 
@@ -37,8 +39,8 @@ fn only_local_names_all_parts() {
     for (module, file, code) in sources() {
         let parts = uses(&code).iter().filter(|used| PARTS.contains(&used.as_str()) && **used != module).count();
         match file.as_str() {
-            "local.rs" => assert_eq!(parts, PARTS.len(), "local.rs names all parts"),
-            _ => assert!(parts < PARTS.len(), "{file} names all parts"),
+            "local.rs" => assert_eq!(parts, PARTS.len() - UNWIRED.len(), "local.rs names all parts"),
+            _ => assert!(parts < PARTS.len() - UNWIRED.len(), "{file} names all parts"),
         }
         let writes = uses(&code).contains("registry");
         assert!(!writes || file == "local.rs", "{file} names the registry");
