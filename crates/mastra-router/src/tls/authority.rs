@@ -148,6 +148,9 @@ impl Authority {
     fn make(directory: &Directory, settings: &TlsSettings) -> Result<Self> {
         let path = directory.path_of(AUTHORITY);
         let constraints = Constraints::to(&settings.base_domains);
+        for domain in constraints.top_level_domains() {
+            tracing::warn!(domain, "the local authority can vouch for every site of this top-level domain");
+        }
         let text = generate(&constraints, settings).map_err(|error| refused("make", &path, error))?;
         directory.write_durably(AUTHORITY, &text, Access::Secret)?;
         let made = Self::parse(&text, Stamp::of(&path)).map_err(|reason| refused("make", &path, reason))?;

@@ -216,6 +216,21 @@ fn what_is_issued_for_other_servers() {
 }
 
 #[test]
+fn settings_of_a_configuration() {
+    let base = BaseDomain::parse("mastra.local").unwrap();
+    let mut config = mastra_router::TlsConfig { validity_days: 7, ..mastra_router::TlsConfig::default() };
+    let settings = TlsSettings::from_config(&config, base.clone());
+    assert!(settings.cert_dir.ends_with(".mastra/certs") && settings.own.is_none());
+    assert_eq!((settings.validity_days, &settings.base_domains[..]), (7, &[base.clone()][..]));
+    config.cert_dir = Some("/certs".into());
+    config.cert = Some("/own.crt".into());
+    config.key = Some("/own.key".into());
+    let settings = TlsSettings::from_config(&config, base);
+    assert_eq!(settings.cert_dir, Path::new("/certs"));
+    assert_eq!(settings.own, Some(mastra_router::OwnFiles { cert: "/own.crt".into(), key: "/own.key".into() }));
+}
+
+#[test]
 fn settings_that_cannot_be_used() {
     let dir = TempDir::new().unwrap();
     let settings = TlsSettings::new(dir.path().join("certs"));

@@ -96,6 +96,7 @@ fn processes_that_are_killed_leave_whole_files() {
             1 => drop(process.says("opened ")),
             _ => drop(process.says("issued")),
         }
+        // Any moment will do, as long as it is another one each time.
         std::thread::sleep(std::time::Duration::from_micros((round as u64 * 7919) % 3000));
         drop(process);
         pairs += whole_files(&certs);
