@@ -148,6 +148,9 @@ impl Authority {
     fn make(directory: &Directory, settings: &TlsSettings) -> Result<Self> {
         let path = directory.path_of(AUTHORITY);
         let constraints = Constraints::to(&settings.base_domains);
+        for domain in constraints.top_level_domains() {
+            tracing::warn!(domain, "the local authority can vouch for every site of this top-level domain");
+        }
         let text = generate(&constraints, settings).map_err(|error| refused("make", &path, error))?;
         directory.write_durably(AUTHORITY, &text, Access::Secret)?;
         let made = Self::parse(&text, Stamp::of(&path)).map_err(|reason| refused("make", &path, reason))?;
@@ -199,7 +202,7 @@ fn generate(constraints: &Constraints, settings: &TlsSettings) -> Result<String,
     params.not_after = date_time(validity.not_after);
     // A subject of its own: a client that knows two authorities of one name may try the wrong key.
     let tag: String = serial.to_bytes().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    params.distinguished_name = subject(settings, &format!("{} CA {tag}", COMMON_NAME));
+    params.distinguished_name = subject(settings, &format!("mastra-router local CA {tag}"));
     params.serial_number = Some(serial);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -209,9 +212,9 @@ fn generate(constraints: &Constraints, settings: &TlsSettings) -> Result<String,
     Ok(format!("{}{}", pem(certificate.der()), key.serialize_pem()))
 }
 
-/// The same for all certificates: a host in the common name would be checked against constraints, where it is an address
-/// wrongly. With its spaces it cannot be taken for a host.
-pub(super) const COMMON_NAME: &str = "mastra-router local development";
+/// The same for all certificates. Clients hold it against constraints for domains where a certificate has an address alone:
+/// OpenSSL what looks like a host, GnuTLS whatever it is. This one is always permitted.
+pub(super) const COMMON_NAME: &str = "localhost";
 
 pub(super) fn subject(settings: &TlsSettings, common_name: &str) -> DistinguishedName {
     let mut subject = DistinguishedName::new();

@@ -11,6 +11,8 @@ use yasna::{DERWriterSeq, Tag};
 use super::leaf_name::LeafName;
 use crate::name::BaseDomain;
 
+/// Top-level domains that no real site lies under (RFC 6761, RFC 6762, and one that ICANN set aside).
+const NO_REAL_SITES: [&str; 6] = ["localhost", "test", "local", "internal", "example", "invalid"];
 /// Reserved for machines' own use (RFC 6761), so no authority that is constrained to them can vouch for a real site.
 const ALWAYS: [&str; 2] = ["localhost", "test"];
 const OID: [u64; 4] = [2, 5, 29, 30];
@@ -115,6 +117,12 @@ impl Constraints {
             .any(|domain| host.strip_suffix(domain.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
     }
 
+    /// Top-level domains with real sites among the domains: the authority can vouch for all of those.
+    pub(super) fn top_level_domains(&self) -> impl Iterator<Item = &str> {
+        let all = self.domains.iter().map(String::as_str);
+        all.filter(|domain| !domain.contains('.') && !NO_REAL_SITES.contains(domain))
+    }
+
     /// As people are told.
     pub(super) fn list(&self) -> Vec<String> {
         self.domains.iter().map(String::as_str).chain(["127.0.0.0/8", "::1"]).map(str::to_owned).collect()
@@ -161,5 +169,7 @@ mod tests {
         ] {
             assert_eq!(constraints.permits(&LeafName::parse(name).unwrap()), permitted, "{name}");
         }
+        let wide = Constraints::to(&["dev", "internal", "a.dev"].map(base));
+        assert_eq!(wide.top_level_domains().collect::<Vec<_>>(), ["dev"]);
     }
 }

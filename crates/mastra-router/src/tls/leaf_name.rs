@@ -65,12 +65,13 @@ impl LeafName {
         }
     }
 
-    /// Name of its file, without the ending. Hosts have neither `_` nor `:`, so no two names share a file.
+    /// Name of its file, without the ending. Hosts have no `_` and do not look like addresses, so no two
+    /// names share a file.
     pub(super) fn file_stem(&self) -> String {
         let stem = match self {
             Self::Host(host) => host.to_string(),
             Self::Below(host) => format!("_wildcard.{host}"),
-            Self::Address(address) => format!("_address.{}", address.to_string().replace(':', "_")),
+            Self::Address(address) => address.to_string().replace(':', "_"),
         };
         if stem.len() <= STEM_MAX {
             return stem;
@@ -102,9 +103,9 @@ mod tests {
         for (given, shown, stem) in [
             ("Shop.Localhost.", "shop.localhost", "shop.localhost"),
             ("*.shop.localhost", "*.shop.localhost", "_wildcard.shop.localhost"),
-            ("127.0.0.1", "127.0.0.1", "_address.127.0.0.1"),
-            ("[::1]", "::1", "_address.__1"),
-            ("::ffff:127.0.0.1", "127.0.0.1", "_address.127.0.0.1"),
+            ("127.0.0.1", "127.0.0.1", "127.0.0.1"),
+            ("[::1]", "::1", "__1"),
+            ("::ffff:127.0.0.1", "127.0.0.1", "127.0.0.1"),
         ] {
             let name = LeafName::parse(given).unwrap();
             assert_eq!((name.to_string().as_str(), name.file_stem().as_str()), (shown, stem));

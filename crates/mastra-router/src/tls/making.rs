@@ -11,6 +11,7 @@ use tokio::sync::watch;
 /// more threads would take the processor from those that serve.
 const WORKERS: usize = 2;
 
+type Make<K, V> = dyn Fn(&K) -> Option<V> + Send + Sync;
 /// `None` while it is being made.
 type Outcome<V> = Option<Option<V>>;
 
@@ -18,7 +19,7 @@ type Outcome<V> = Option<Option<V>>;
 /// may do so in any runtime.
 pub(super) struct Making<K, V> {
     runtime: Handle,
-    make: Box<dyn Fn(&K) -> Option<V> + Send + Sync>,
+    make: Box<Make<K, V>>,
     state: Mutex<State<K, V>>,
 }
 
@@ -92,8 +93,8 @@ where
     K: Clone + Eq + Hash,
 {
     making: Arc<Making<K, V>>,
-    /// What it is making; left behind by a making that panicked.
-    current: Option<K>,
+    /// What it is making.
+    current: Option<(K, watch::Sender<Outcome<V>>)>,
     is_done: bool,
 }
 
@@ -102,32 +103,30 @@ where
     K: Clone + Eq + Hash,
 {
     fn run(mut self) {
-        while let Some((key, sender)) = self.next() {
+        while let Some(key) = self.next() {
             let outcome = (self.making.make)(&key);
             self.making.state().under_way.remove(&key);
-            self.current = None;
-            // Nobody may be waiting any more.
-            let _ = sender.send(Some(outcome));
+            if let Some((_, sender)) = self.current.take() {
+                // Nobody may be waiting any more.
+                let _ = sender.send(Some(outcome));
+            }
         }
     }
 
     /// Ends in the same step in which it finds nothing, so that what comes after it starts a worker of its own.
-    fn next(&mut self) -> Option<(K, watch::Sender<Outcome<V>>)> {
+    fn next(&mut self) -> Option<K> {
         let mut state = self.making.state();
-        let next = state.waiting.pop_front();
-        match &next {
-            Some((key, _)) => self.current = Some(key.clone()),
-            None => {
-                state.workers -= 1;
-                self.is_done = true;
-            }
+        self.current = state.waiting.pop_front();
+        if self.current.is_none() {
+            state.workers -= 1;
+            self.is_done = true;
         }
-        next
+        self.current.as_ref().map(|(key, _)| key.clone())
     }
 }
 
 /// A making that panicked, or a runtime that was shut down, leaves no one waiting for good: senders that are dropped end the
-/// wait, with nothing, and what was asked for can be asked for again.
+/// wait, with nothing. They go last, so that whoever asks again then begins anew.
 impl<K, V> Drop for Worker<K, V>
 where
     K: Clone + Eq + Hash,
@@ -138,8 +137,8 @@ where
         }
         let mut state = self.making.state();
         state.workers -= 1;
-        if let Some(key) = self.current.take() {
-            state.under_way.remove(&key);
+        if let Some((key, _)) = &self.current {
+            state.under_way.remove(key);
         }
         if state.workers == 0 {
             state.waiting.clear();

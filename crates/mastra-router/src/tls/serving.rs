@@ -19,7 +19,9 @@ impl Serving {
         let mut provider = ring::default_provider();
         // 128 bits are plenty, and SHA-256 has instructions of its own on most processors where SHA-384 has none.
         provider.cipher_suites.sort_by_key(|suite| match suite.suite() {
-            CipherSuite::TLS13_AES_128_GCM_SHA256 => 0,
+            CipherSuite::TLS13_AES_128_GCM_SHA256
+            | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+            | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => 0,
             _ => 1,
         });
         let mut base = ServerConfig::builder_with_provider(Arc::new(provider))

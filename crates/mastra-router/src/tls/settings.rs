@@ -21,7 +21,7 @@ pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 /// Settings of a [`TlsManager`](crate::TlsManager).
 #[derive(Clone)]
 pub struct TlsSettings {
-    /// Directory of the local authority and of what it issued.
+    /// Directory of the local authority and of what it issued, and of nothing else: its mode becomes 0700.
     pub cert_dir: PathBuf,
     /// Days that an issued certificate is valid, 397 at most. Default: 365.
     pub validity_days: u32,
@@ -61,6 +61,13 @@ impl TlsSettings {
         }
     }
 
+    /// Those of a router's configuration: without a directory there, it is `~/.mastra/certs`.
+    pub fn from_config(config: &TlsConfig, base_domain: BaseDomain) -> Self {
+        let cert_dir = config.cert_dir.clone().unwrap_or_else(default_cert_dir);
+        let own = config.cert.clone().zip(config.key.clone()).map(|(cert, key)| OwnFiles { cert, key });
+        Self { validity_days: config.validity_days, base_domains: vec![base_domain], own, ..Self::new(cert_dir) }
+    }
+
     pub(super) fn check(&self) -> Result<()> {
         let invalid = |setting, reason: &str| Err(RouterError::InvalidConfig { setting, reason: reason.to_owned() });
         if !(1..=VALIDITY_DAYS_MAX).contains(&self.validity_days) {
@@ -79,6 +86,10 @@ impl TlsSettings {
     pub(super) fn now(&self) -> SystemTime {
         (self.clock)()
     }
+}
+
+fn default_cert_dir() -> PathBuf {
+    std::env::home_dir().unwrap_or_else(std::env::temp_dir).join(".mastra/certs")
 }
 
 impl fmt::Debug for TlsSettings {
