@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use mastra_router::BaseDomain;
 use mastra_router::trust::Fingerprint;
 
 /// Names instead of ports for the servers of this machine.
@@ -85,8 +86,10 @@ pub(crate) enum Tls {
     Untrust(Untrust),
     /// Show the local authority, and which stores trust it.
     Status(TrustStatus),
-    /// Make a certificate for a name.
+    /// Make a certificate for a name, to be used in another server.
     Issue(Issue),
+    /// Replace the local authority by a new one, which then has to be trusted again.
+    Renew(Renew),
 }
 
 const TRUST_HELP: &str = "\
@@ -146,6 +149,22 @@ pub(crate) struct Trust {
     /// Do not ask.
     #[arg(long, short)]
     pub(crate) yes: bool,
+    /// Domain that an authority made now vouches for, beside localhost and test; may be repeated.
+    #[arg(long, value_name = "DOMAIN", value_parser = domain)]
+    pub(crate) base_domain: Vec<BaseDomain>,
+    #[command(flatten)]
+    pub(crate) cert_dir: CertDir,
+}
+
+fn domain(text: &str) -> Result<BaseDomain, String> {
+    BaseDomain::parse(text).map_err(|error| error.to_string())
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Renew {
+    /// Domain that the new authority vouches for, beside those of the old one; may be repeated.
+    #[arg(long, value_name = "DOMAIN", value_parser = domain)]
+    pub(crate) base_domain: Vec<BaseDomain>,
     #[command(flatten)]
     pub(crate) cert_dir: CertDir,
 }

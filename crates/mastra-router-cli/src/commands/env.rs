@@ -7,16 +7,16 @@ use mastra_router::trust::Exports;
 use serde_json::{Map, Value};
 
 use super::Outcome;
-use super::tls::{Place, authority};
+use super::authority::{self, Place, unhinted};
 use crate::cli::{Env, Shell};
 use crate::failure::Failure;
 use crate::output::Output;
 
 pub(crate) fn run(args: &Env, output: &Output) -> Outcome {
     let place = Place::of(&args.cert_dir);
-    let ca = authority(&place.cert_dir)?;
+    let ca = authority::find_or_make(&place, &[])?;
     let current = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    let prepared = Exports::prepare(&place.machine, &place.cert_dir, &ca, current).map_err(super::tls::unhinted)?;
+    let prepared = Exports::prepare(&place.machine, &place.cert_dir, &ca, current).map_err(unhinted)?;
     for note in &prepared.notes {
         output.say(note);
     }

@@ -1,5 +1,6 @@
 //! One file a command, or a few that are alike.
 
+mod authority;
 mod demo;
 mod env;
 mod look;

@@ -1,103 +1,35 @@
-//! `tls trust`, `untrust`, `status`, `issue`.
+//! `tls trust`, `untrust`, `status`.
 
 use std::collections::BTreeSet;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use mastra_router::trust::{
-    CaCertificate, CommandLine, Fingerprint, Machine, Mode, Outcome as Became, RunAs, StoreKind, StoreOutcome,
-    StoreReport, StoreState, TrustStores,
+    CaCertificate, CommandLine, Fingerprint, Mode, Outcome as Became, StoreKind, StoreOutcome, StoreReport, StoreState,
+    TrustStores,
 };
-use mastra_router::{InvokingUser, RouterError};
 use serde_json::{Value, json};
 
 use super::Outcome;
-use crate::cli::{CertDir, Issue, Kind, Stores, Tls, Trust, TrustStatus, Untrust};
+use super::authority::{self, Place, unhinted};
+use crate::cli::{Kind, Stores, Tls, Trust, TrustStatus, Untrust};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
-
-/// The authority's certificate in its directory.
-const CA_FILE: &str = "ca.pem";
 
 pub(crate) fn run(command: Tls, output: &Output) -> Outcome {
     match command {
         Tls::Trust(args) => trust(&args, output),
         Tls::Untrust(args) => untrust(&args, output),
         Tls::Status(args) => status(&args, output),
-        Tls::Issue(args) => issue(&args),
-    }
-}
-
-/// This machine, and the directory of the authority on it.
-#[derive(Debug)]
-pub(super) struct Place {
-    pub(super) machine: Machine,
-    pub(super) cert_dir: PathBuf,
-    /// Whether the directory is the one that every command finds by itself, under sudo too.
-    is_default: bool,
-}
-
-impl Place {
-    /// Of the invoking user, under sudo too.
-    pub(super) fn of(args: &CertDir) -> Self {
-        let user = InvokingUser::current();
-        let variable = std::env::var_os("MASTRA_ROUTER_CERT_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
-        let given = args.cert_dir.clone().or(variable);
-        let is_default = given.is_none();
-        let cert_dir = given.unwrap_or_else(|| user.home.join(".mastra/certs"));
-        let cert_dir = std::path::absolute(&cert_dir).unwrap_or(cert_dir).components().collect();
-        let machine = Machine::this(user.home, user.sudo.map(|(uid, gid)| RunAs { uid, gid }));
-        Self { machine, cert_dir, is_default }
-    }
-
-    fn stores(&self, kinds: &[StoreKind]) -> TrustStores {
-        TrustStores::find(&self.machine, &self.cert_dir, kinds)
-    }
-
-    /// The same command, by sudo and for what only root may change.
-    fn by_sudo(&self, action: &str, outcomes: &[StoreOutcome]) -> CommandLine {
-        let program = std::env::current_exe().unwrap_or_default().to_string_lossy().into_owned();
-        // Where sudo looks too, the name is enough.
-        let known = ["/usr/local/bin/", "/usr/bin/", "/bin/"].iter().any(|dir| program.starts_with(dir));
-        let program = if known || program.is_empty() { "mastra-router".to_owned() } else { program };
-        let needs = |kind: &StoreKind| outcomes.iter().any(|o| o.kind == *kind && o.outcome == Became::NeedsPrivilege);
-        let kinds: Vec<&str> = StoreKind::ALL.iter().filter(|kind| needs(kind)).map(|kind| kind.as_str()).collect();
-        let mut words = vec!["sudo".to_owned(), program, "tls".into(), action.into(), "--only".into(), kinds.join(",")];
-        if !self.is_default {
-            words.extend(["--cert-dir".to_owned(), self.cert_dir.to_string_lossy().into_owned()]);
-        }
-        CommandLine::new(words)
-    }
-}
-
-/// The authority of a directory.
-pub(super) fn authority(cert_dir: &Path) -> Result<CaCertificate, Failure> {
-    CaCertificate::read(&cert_dir.join(CA_FILE)).map_err(|error| match error {
-        RouterError::File { source, .. } if source.kind() == io::ErrorKind::NotFound => Failure {
-            code: "AUTHORITY_MISSING".to_owned(),
-            message: format!("there is no local authority in {}", cert_dir.display()),
-            hint: Some("name the directory of one: --cert-dir DIR".to_owned()),
-            exit: Exit::NotFound,
-        },
-        error => unhinted(error),
-    })
-}
-
-/// The hint for files speaks of the router's home, which is not meant here.
-pub(super) fn unhinted(error: RouterError) -> Failure {
-    let is_file = matches!(error, RouterError::File { .. });
-    let failure = Failure::from(error);
-    if is_file {
-        Failure { hint: Some("choose another directory: --cert-dir DIR".to_owned()), ..failure }
-    } else {
-        failure
+        Tls::Issue(args) => authority::issue(&args, output),
+        Tls::Renew(args) => authority::renew(&args, output),
     }
 }
 
 fn trust(args: &Trust, output: &Output) -> Outcome {
     let place = Place::of(&args.cert_dir);
-    let ca = authority(&place.cert_dir)?;
+    let ca = authority::find_or_make(&place, &args.base_domain)?;
     let stores = place.stores(&kinds(&args.stores, &[]));
     if stores.is_empty() {
         let message = "no store of the chosen kinds was found on this machine";
@@ -120,7 +52,7 @@ fn trust(args: &Trust, output: &Output) -> Outcome {
 fn untrust(args: &Untrust, output: &Output) -> Outcome {
     let place = Place::of(&args.cert_dir);
     // It may have been deleted since; what was recorded and what was named are enough.
-    let ca = match authority(&place.cert_dir) {
+    let ca = match authority::find(&place) {
         Ok(ca) => Some(ca),
         Err(failure) if failure.code == "AUTHORITY_MISSING" => None,
         Err(failure) => return Err(failure),
@@ -134,12 +66,16 @@ fn untrust(args: &Untrust, output: &Output) -> Outcome {
 
 fn status(args: &TrustStatus, output: &Output) -> Outcome {
     let place = Place::of(&args.cert_dir);
-    let ca = authority(&place.cert_dir)?;
+    let ca = authority::find(&place)?;
     let recorded = recorded(&place.cert_dir)?;
     let reports = place.stores(&kinds(&args.stores, &recorded)).status(&ca).map_err(unhinted)?;
     if output.json {
         let stores: Vec<Value> = reports.iter().map(report_json).collect();
-        output.json(&json!({ "authority": authority_json(&ca), "stores": stores }));
+        let issued: Vec<Value> = authority::issued(&place)
+            .iter()
+            .map(|c| json!({ "name": c.name, "path": c.path, "notAfter": seconds(c.not_after) }))
+            .collect();
+        output.json(&json!({ "authority": authority_json(&ca), "stores": stores, "certificates": issued }));
         return Ok(ExitCode::SUCCESS);
     }
     let permitted = if ca.permitted.is_empty() { "every name".to_owned() } else { ca.permitted.join(", ") };
@@ -147,7 +83,7 @@ fn status(args: &TrustStatus, output: &Output) -> Outcome {
         ("authority", ca.path.display().to_string()),
         ("subject", ca.subject.clone()),
         ("fingerprint", ca.fingerprint.to_string()),
-        ("valid until", humantime::format_rfc3339_seconds(ca.not_after).to_string()),
+        ("valid until", seconds(ca.not_after)),
         ("signs for", permitted),
     ];
     for (name, value) in rows {
@@ -163,15 +99,13 @@ fn status(args: &TrustStatus, output: &Output) -> Outcome {
         output.line(&format!("another authority, {other}:"));
         output.line(&format!("  mastra-router tls untrust --fingerprint {}", other.hex()));
     }
+    let issued = authority::issued(&place);
+    if !issued.is_empty() {
+        output.line("");
+        let rows: Vec<[String; 2]> = issued.iter().map(|c| [c.name.clone(), seconds(c.not_after)]).collect();
+        output.table(["CERTIFICATE", "VALID UNTIL"], &rows);
+    }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Certificates are made by the TLS part; this is the place where it is asked for one.
-fn issue(args: &Issue) -> Outcome {
-    let ca = authority(&Place::of(&args.cert_dir).cert_dir)?;
-    let out = args.out.as_deref().unwrap_or_else(|| ca.path.parent().unwrap_or(Path::new(".")));
-    let message = format!("a certificate for {} in {} cannot be made yet", args.name, out.display());
-    Err(Failure::failed("ISSUE_FAILED", message))
 }
 
 fn recorded(cert_dir: &Path) -> Result<Vec<StoreKind>, Failure> {
@@ -225,7 +159,7 @@ fn finish(
     };
     let failed = outcomes.iter().filter(is_failed).count();
     let denied = outcomes.iter().filter(|o| o.outcome == Became::NeedsPrivilege).count();
-    let hint = (denied > 0).then(|| place.by_sudo(action, outcomes).to_string());
+    let hint = (denied > 0).then(|| place.again_by_sudo(action, outcomes).to_string());
     let of = outcomes.len();
     match (failed, denied) {
         (0, 0) => Ok(ExitCode::SUCCESS),
@@ -272,13 +206,18 @@ fn became(outcome: &Became, action: &str) -> String {
     }
 }
 
+/// A moment as RFC 3339 has it.
+pub(super) fn seconds(time: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(time).to_string()
+}
+
 fn authority_json(ca: &CaCertificate) -> Value {
     json!({
         "path": ca.path.to_string_lossy(),
         "subject": ca.subject,
         "fingerprint": ca.fingerprint.to_string(),
-        "notBefore": humantime::format_rfc3339_seconds(ca.not_before).to_string(),
-        "notAfter": humantime::format_rfc3339_seconds(ca.not_after).to_string(),
+        "notBefore": seconds(ca.not_before),
+        "notAfter": seconds(ca.not_after),
         "permitted": ca.permitted,
     })
 }

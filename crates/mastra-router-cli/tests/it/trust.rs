@@ -136,13 +136,39 @@ fn on_a_terminal_it_asks() {
 fn without_an_authority() {
     let desk = Desk::new();
     let certs = desk.path(".mastra/certs");
-    for args in [&["tls", "trust"][..], &["tls", "status"], &["tls", "issue", "shop.localhost"], &["env"]] {
-        let ran = desk.run(args);
-        assert_eq!(ran.stdout, "");
-        ran.failed(3, "AUTHORITY_MISSING", &[certs.to_str().unwrap(), "hint: "]);
-    }
+    let ran = desk.run(["tls", "status"]);
+    assert_eq!(ran.stdout, "");
+    ran.failed(3, "AUTHORITY_MISSING", &[certs.to_str().unwrap(), "hint: make it, as yourself: mastra-router tls trust"]);
     desk.run(["tls", "untrust", "--only", "java"]).ok();
-    assert!(!desk.path(".mastra").exists(), "nothing was made");
+    assert!(!desk.path(".mastra").exists(), "nothing was made by those who only look");
+    assert!(desk.run(["env"]).ok().stdout.contains("NODE_EXTRA_CA_CERTS"));
+    assert!(certs.join("authority.pem").exists());
+}
+
+#[test]
+fn certificates_are_issued_and_the_authority_is_renewed() {
+    let desk = Desk::new();
+    let certs = desk.path(".mastra/certs");
+    let issued = desk.run(["tls", "issue", "shop.localhost"]).ok();
+    let files: Vec<PathBuf> = ["crt", "key"].map(|end| certs.join(format!("shop.localhost.{end}"))).into();
+    let shown: Vec<PathBuf> = issued.stdout.lines().map(PathBuf::from).collect();
+    assert_eq!(shown, files);
+    assert_eq!(fs::metadata(&files[1]).unwrap().permissions().mode() & 0o777, 0o600);
+    desk.run(["tls", "issue", "example.com"]).failed(1, "CA_CONSTRAINTS", &["example.com"]);
+
+    let out = desk.path("out");
+    fs::create_dir(&out).unwrap();
+    let copied = desk.run(["tls", "issue", "api.test", "--out", "out", "--json"]).ok().json();
+    let key = desk.path("").join(copied["key"].as_str().unwrap());
+    assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+    desk.run(["tls", "issue", "api.test", "--out", "nowhere"]).failed(1, "FILE_ERROR", &["nowhere", "--out DIR"]);
+
+    let before = desk.run(["tls", "status", "--only", "java", "--json"]).ok().json();
+    let renewed = desk.run(["tls", "renew", "--base-domain", "mastra.local", "--json"]).ok().json();
+    assert_eq!(renewed["replaced"], before["authority"]["fingerprint"]);
+    let again = desk.run(["tls", "renew", "--json"]).ok().json();
+    assert!(again["permitted"].as_array().unwrap().contains(&json!("mastra.local")), "what it vouched for is kept");
+    desk.run(["tls", "issue", "shop.mastra.local"]).ok();
 }
 
 #[test]
