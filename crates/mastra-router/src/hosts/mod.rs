@@ -1,0 +1,16 @@
+//! The system's hosts file: a block of our own in it, and a follower that keeps it in step with the routes.
+
+mod backups;
+mod block;
+mod defaults;
+mod disk;
+mod follower;
+mod manager;
+mod metadata;
+mod name;
+mod owner;
+mod scratch;
+
+pub use follower::HostsFollower;
+pub use manager::{HostsChange, HostsEdit, HostsEntry, HostsManager, HostsSettings};
+pub use owner::HostsOwner;
