@@ -279,3 +279,105 @@ fn eol_of(before: &[u8]) -> &'static [u8] {
         None => NEW_EOL,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn names(names: &[&str], owner: &str) -> BTreeSet<Entry> {
+        let owner = Some(HostsOwner::parse(owner).unwrap());
+        let entry = |name: &&str| Entry {
+            name: HostName::parse(name).unwrap(),
+            owner: owner.clone(),
+            address: IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+        };
+        names.iter().map(entry).collect()
+    }
+
+    fn add(file: &[u8], entries: &BTreeSet<Entry>) -> Vec<u8> {
+        with_entries(file, |there| there.union(entries).cloned().collect()).unwrap()
+    }
+
+    fn remove(file: &[u8], entries: &BTreeSet<Entry>) -> Vec<u8> {
+        with_entries(file, |there| there.difference(entries).cloned().collect()).unwrap()
+    }
+
+    #[test]
+    fn lines_that_are_entries() {
+        for (line, name, owner) in [
+            ("127.0.0.1\ta.test\t# one", "a.test", Some("one")),
+            ("  ::1   A.Test  #one ", "a.test", Some("one")),
+            ("127.0.0.1 a.test", "a.test", None),
+            ("127.0.0.1 a.test b.test # one", "", None),
+            ("127.0.0.1 a.test # said a person", "", None),
+            ("10.0.0.1 a.test # one", "", None),
+            ("127.0.0.1 localhost", "", None),
+            ("# 127.0.0.1 a.test", "", None),
+            ("127.0.0.1", "", None),
+            ("", "", None),
+        ] {
+            let entry = entry(line.as_bytes());
+            assert_eq!(entry.as_ref().map_or("", |e| e.name.as_str()), name, "{line}");
+            assert_eq!(entry.and_then(|e| e.owner).as_ref().map(HostsOwner::as_str), owner, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_not_written_anew_for_the_sake_of_its_form() {
+        let file = b"# BEGIN MASTRA LOCAL ROUTING\n127.0.0.1 b.test # one\n\n127.0.0.1   a.test # one\n# END MASTRA LOCAL ROUTING";
+        assert_eq!(add(file, &names(&["a.test", "b.test"], "one")), file);
+        let more = add(file, &names(&["c.test"], "two"));
+        assert!(more.ends_with(b"c.test\t# two\n# END MASTRA LOCAL ROUTING"));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Adding can be undone to the byte, wherever our block stands, and whatever stands around it.
+        #[test]
+        fn what_is_added_goes_without_a_trace(
+            before in "(\u{feff})?([0-9a-f.:# \t]{0,12}(\n|\r\n)){0,6}",
+            after in "([0-9a-f.:#\u{e9} \t\r]{0,12}(\n|\r\n)){0,6}",
+            own in proptest::option::of("((127\\.0\\.0\\.1|::1)\t[ab]\\.test\t# (one|two)(\r)?\n){0,4}"),
+            eol in "\r?\n",
+            last in "[0-9a-f.:# \t\r]{0,8}",
+            first in "[ac]\\.test",
+            second in "[bd]\\.localhost",
+        ) {
+            let marker = |marker: &[u8]| [marker, eol.as_bytes()].concat();
+            let block = own.map(|own| [marker(BEGIN), own.into_bytes(), marker(END)].concat()).unwrap_or_default();
+            let file = [before.as_bytes(), &block, after.as_bytes(), last.as_bytes()].concat();
+            let outside = [before.as_bytes(), after.as_bytes(), last.as_bytes()].concat();
+            let (ours, theirs) = (names(&[&first, &second], "three"), names(&[&second], "four"));
+            prop_assert_eq!(&without_block(&file).unwrap(), &outside);
+            let there = entries(&file).unwrap();
+
+            let added = add(&file, &ours);
+            prop_assert_eq!(&add(&added, &ours), &added);
+            let both = add(&added, &theirs);
+            prop_assert_eq!(entries(&both).unwrap().len(), there.len() + 3);
+            for file in [&added, &both] {
+                prop_assert_eq!(&without_block(file).unwrap(), &outside);
+                let split = split(file).unwrap();
+                let ours = split.block.as_ref().unwrap();
+                prop_assert!(ours.others().next().is_none() && file.starts_with(split.before) && file.ends_with(split.after));
+            }
+            prop_assert_eq!(&entries(&remove(&both, &ours)).unwrap(), &(&there | &theirs));
+            let removed = remove(&remove(&both, &ours), &theirs);
+            prop_assert_eq!(&without_block(&removed).unwrap(), &outside);
+            prop_assert_eq!(entries(&removed).unwrap(), there.clone());
+            if block.is_empty() {
+                prop_assert_eq!(&removed, &file);
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(file in proptest::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok(outside) = without_block(&file) {
+                prop_assert_eq!(outside, file);
+            }
+        }
+    }
+}

@@ -217,8 +217,11 @@ impl<'p> Locked<'p> {
                 if !self.is_current().map_err(failed)? {
                     return Ok(Written::Overtaken);
                 }
-                match scratch.move_to(&self.place.name) {
-                    Ok(()) => Ok(Written::Yes),
+                // The exchange itself is a change of the file that is moved away, so its ctime says nothing.
+                let state = |s: &Stat| (s.st_dev, s.st_ino, s.st_size, s.st_mtime, s.st_mtime_nsec);
+                match scratch.move_over(&self.place.name, |was| state(was) == state(&self.stat)) {
+                    Ok(true) => Ok(Written::Yes),
+                    Ok(false) => Ok(Written::Overtaken),
                     Err(error) => match Errno::from_io_error(&error) {
                         Some(Errno::BUSY | Errno::XDEV | Errno::PERM | Errno::ACCESS) => Ok(Written::Refused),
                         _ => Err(failed(error)),

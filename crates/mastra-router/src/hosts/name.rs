@@ -237,7 +237,7 @@ mod tests {
             ("ihqwcrb4cv8a8dqg056pqjye", Some("他们为什么不说中文")),
             ("", Some("")),
             ("a", Some("\u{80}")),
-            ("zzzzzzzzzz", None),
+            ("9", None),
         ] {
             assert_eq!(punycode(encoded).as_deref(), decoded, "{encoded}");
         }

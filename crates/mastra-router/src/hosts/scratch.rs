@@ -1,11 +1,12 @@
 //! Files that are written beside their place and then moved there whole.
 
+use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{AtFlags, Dir, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 /// Names that may be taken before a directory is given up.
@@ -67,6 +68,23 @@ impl<'d> Scratch<'d> {
         sync_directory(self.dir);
         Ok(())
     }
+
+    /// As [`Scratch::move_to`], in the place of a file that `is_expected`. Where another one turns out to have been there,
+    /// that one stays, and this says false. A system that cannot exchange two files does not look once more.
+    pub(super) fn move_over(mut self, name: &OsStr, is_expected: impl FnOnce(&Stat) -> bool) -> io::Result<bool> {
+        if exchange(self.dir, &self.name, name).is_err() {
+            return self.move_to(name).map(|()| true);
+        }
+        // What was there has our name now, and goes with it.
+        let was = rustix::fs::statat(self.dir, &self.name, AtFlags::SYMLINK_NOFOLLOW);
+        let expected = was.is_ok_and(|was| is_expected(&was));
+        if !expected && let Err(error) = exchange(self.dir, &self.name, name) {
+            self.moved = true;
+            return Err(io::Error::other(format!("{error}; the file as it was is {} now", self.name)));
+        }
+        sync_directory(self.dir);
+        Ok(expected)
+    }
 }
 
 impl Drop for Scratch<'_> {
@@ -107,6 +125,16 @@ pub(super) fn holds(dir: &OwnedFd, name: impl rustix::path::Arg, file: &File) ->
         Err(Errno::NOENT) => Ok(false),
         Err(error) => Err(error.into()),
     }
+}
+
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+fn exchange(dir: &OwnedFd, one: &str, other: &OsStr) -> Result<(), Errno> {
+    rustix::fs::renameat_with(dir, one, dir, other, rustix::fs::RenameFlags::EXCHANGE)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+fn exchange(_dir: &OwnedFd, _one: &str, _other: &OsStr) -> Result<(), Errno> {
+    Err(Errno::NOSYS)
 }
 
 fn sweep(dir: &OwnedFd, prefix: &str) {

@@ -1,1 +1,76 @@
-//! x
+//! A process that is killed while it writes.
+
+use std::io::{BufRead, BufReader};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::desk::{Desk, PLAIN, Task, outside, process};
+
+/// A thousand are killed with `MASTRA_ROUTER_TEST_KILLS=1000`.
+fn kills() -> u64 {
+    std::env::var("MASTRA_ROUTER_TEST_KILLS").map_or(60, |kills| kills.parse().unwrap())
+}
+
+/// Lets a process write, kills it at some moment, and looks at what it left.
+fn kill_many(desk: &Desk, look: impl Fn(&Desk)) {
+    let mut random = 0x2545_f491_4f6c_dd1d_u64;
+    for _ in 0..kills() {
+        let mut child = process(&desk.file, &desk.backups, "killed", &Task::Churn).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(lines.map_while(Result::ok).any(|line| line == "churning"));
+        // Not to wait for something: the moment is what is tried.
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        std::thread::sleep(Duration::from_micros(random % 25_000));
+        kill_process(Pid::from_raw(child.id().try_into().unwrap()).unwrap(), Signal::KILL).unwrap();
+        child.wait().unwrap();
+        look(desk);
+    }
+}
+
+#[test]
+fn the_file_is_whole_whenever_its_writer_is_killed() {
+    let desk = Desk::with(PLAIN);
+    kill_many(&desk, |desk| {
+        assert_eq!(outside(&desk.content()), PLAIN);
+        let names = desk.names();
+        let rounds = names.iter().filter_map(|name| name.split('-').next()).collect::<std::collections::BTreeSet<_>>();
+        assert!(rounds.len() <= 1, "a mixture of two writes: {rounds:?}");
+        assert!([0, 1, 3, 90, 200].contains(&names.len()));
+    });
+    let hosts = desk.manager("killed");
+    hosts.set(["last.test"]).unwrap();
+    let (files, backups) = desk.listing();
+    assert_eq!(files, ["backups", "hosts"], "the next writer tidies up");
+    assert_eq!(backups.len(), 10);
+    hosts.clean().unwrap();
+    assert_eq!(desk.content(), PLAIN);
+}
+
+/// In place, as on a bind mount, a write cannot be one step. The next writer puts right what was cut short.
+#[test]
+fn in_place_the_next_writer_puts_it_right() {
+    let desk = Desk::with(PLAIN);
+    std::fs::hard_link(&desk.file, desk.dir.path().join("twin")).unwrap();
+    // Lines behind the block move whenever it grows or shrinks.
+    let hosts = desk.manager("other");
+    hosts.add(["kept.test"]).unwrap();
+    let behind = b"10.0.0.8 behind.lan\n";
+    std::fs::write(&desk.file, [&desk.content()[..], behind].concat()).unwrap();
+    let cut = std::cell::Cell::new(0);
+    kill_many(&desk, |desk| {
+        assert!(desk.content().starts_with(PLAIN), "what stands before the block is never touched");
+        let torn = desk.listing().1.iter().any(|name| name.ends_with(".intended"));
+        cut.set(cut.get() + u32::from(torn));
+        hosts.set(["kept.test", "more.test"]).unwrap();
+        assert_eq!(outside(&desk.content()), [PLAIN, behind].concat());
+        hosts.set(["kept.test"]).unwrap();
+        assert!(desk.names().contains("kept.test"));
+    });
+    println!("{} of {} were killed within a write", cut.get(), kills());
+    assert!(cut.get() > 0, "no kill met a write");
+    hosts.clean().unwrap();
+    assert_eq!(desk.content(), [PLAIN, behind].concat());
+}
