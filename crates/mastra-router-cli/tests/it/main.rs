@@ -11,6 +11,7 @@ mod config;
 mod demo;
 mod ending;
 mod home;
+mod hosts;
 mod refused;
 mod router;
 mod terminal;

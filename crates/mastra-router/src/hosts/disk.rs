@@ -164,7 +164,11 @@ impl Place {
         let mut content = Vec::new();
         let read = file.by_ref().take(FILE_MAX + 1).read_to_end(&mut content);
         read.map_err(|error| denied_or(&self.path, "read", error))?;
-        if content.len() as u64 > FILE_MAX { Err(unusable(&self.path, "it is longer than 64 MiB")) } else { Ok(content) }
+        if content.len() as u64 > FILE_MAX {
+            Err(unusable(&self.path, "it is longer than 64 MiB"))
+        } else {
+            Ok(content)
+        }
     }
 
     /// Name of the files beside it that are to take its place.
@@ -236,7 +240,9 @@ impl<'p> Locked<'p> {
                     Ok(()) => Ok(Written::Yes),
                     Err(error) => match overwrite(&file, b"", &self.content) {
                         Ok(()) => Err(failed(error)),
-                        Err(undone) => Err(unusable(&self.place.path, format!("{error}; and putting it back: {undone}"))),
+                        Err(undone) => {
+                            Err(unusable(&self.place.path, format!("{error}; and putting it back: {undone}")))
+                        }
                     },
                 }
             }
@@ -265,7 +271,8 @@ impl<'p> Locked<'p> {
             Err(Errno::NOENT) => return Ok(false),
             Err(error) => return Err(error.into()),
         };
-        let state = |s: &Stat| (s.st_dev, s.st_ino, s.st_size, s.st_mtime, s.st_mtime_nsec, s.st_ctime, s.st_ctime_nsec);
+        let state =
+            |s: &Stat| (s.st_dev, s.st_ino, s.st_size, s.st_mtime, s.st_mtime_nsec, s.st_ctime, s.st_ctime_nsec);
         Ok(state(&now) == state(&self.stat))
     }
 }
@@ -304,9 +311,10 @@ pub(super) fn denied_or(path: &Path, action: &'static str, error: io::Error) -> 
         io::ErrorKind::PermissionDenied if !rustix::process::geteuid().is_root() => {
             RouterError::HostsDenied { path: path.to_owned(), action }
         }
-        io::ErrorKind::PermissionDenied => {
-            unusable(path, format!("this system does not let root {action} it ({error}); is it immutable? lsattr tells"))
-        }
+        io::ErrorKind::PermissionDenied => unusable(
+            path,
+            format!("this system does not let root {action} it ({error}); is it immutable? lsattr tells"),
+        ),
         _ => unusable(path, format!("cannot {action} it: {error}")),
     }
 }

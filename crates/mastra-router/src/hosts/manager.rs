@@ -323,12 +323,7 @@ impl HostsManager {
     }
 
     /// What the file is to be, and which names cannot stand in it.
-    fn plan(
-        &self,
-        old: &[u8],
-        edit: &HostsEdit,
-        backups: &Backups,
-    ) -> Result<(Vec<u8>, Vec<(String, RouterError)>)> {
+    fn plan(&self, old: &[u8], edit: &HostsEdit, backups: &Backups) -> Result<(Vec<u8>, Vec<(String, RouterError)>)> {
         let mut refused = Vec::new();
         let new = match edit {
             HostsEdit::Add(names) => {
@@ -390,9 +385,7 @@ impl HostsManager {
         }
         if !self.force {
             let asked = accepted.clone();
-            for (name, (line, address)) in
-                block::taken(old, asked.iter(), &self.addresses).map_err(self.fault())?
-            {
+            for (name, (line, address)) in block::taken(old, asked.iter(), &self.addresses).map_err(self.fault())? {
                 accepted.retain(|accepted| accepted.as_str() != name);
                 let path = self.path.clone();
                 refused.push((name.to_owned(), RouterError::HostsTaken { name: name.to_owned(), path, line, address }));
@@ -405,9 +398,8 @@ impl HostsManager {
         let unread = |error| unusable(backups.path(), format!("its backups cannot be read: {error}"));
         let opened = backups.open_if_there().map_err(unread)?;
         let newest = opened.map(|opened| opened.newest()).transpose().map_err(unread)?.flatten();
-        let (_, content) = newest.ok_or_else(|| {
-            unusable(backups.path(), format!("there is no backup of {} in it", self.path.display()))
-        })?;
+        let (_, content) = newest
+            .ok_or_else(|| unusable(backups.path(), format!("there is no backup of {} in it", self.path.display())))?;
         Ok(content)
     }
 

@@ -100,14 +100,16 @@ fn label_fault(label: &str) -> Option<&'static str> {
 
 /// As browsers decide it: such a host is an IPv4 address to them, or an error (URL Standard, "ends in a number").
 fn reads_as_number(label: &str) -> bool {
-    let digits = |text: &str, hex: bool| text.bytes().all(|b| if hex { b.is_ascii_hexdigit() } else { b.is_ascii_digit() });
+    let digits =
+        |text: &str, hex: bool| text.bytes().all(|b| if hex { b.is_ascii_hexdigit() } else { b.is_ascii_digit() });
     digits(label, false) || label.strip_prefix("0x").is_some_and(|rest| digits(rest, true))
 }
 
 /// Whether a decoded label is one that cannot be taken for another: letters and digits in their plain form, and no ASCII
 /// letters among those of the scripts that have twins of them. Stricter than IDNA 2008; dev servers live with it.
 fn is_plain(label: &str) -> bool {
-    let twins = label.chars().any(|c| matches!(c, '\u{370}'..='\u{52f}')) && label.chars().any(|c| c.is_ascii_lowercase());
+    let twins =
+        label.chars().any(|c| matches!(c, '\u{370}'..='\u{52f}')) && label.chars().any(|c| c.is_ascii_lowercase());
     let plain = |c: char| (c.is_alphanumeric() || c == '-') && c.to_lowercase().eq([c]) && !is_compatibility_form(c);
     !label.is_ascii() && !twins && label.chars().all(plain)
 }

@@ -9,7 +9,8 @@ use tempfile::TempDir;
 
 const TASK: &str = "MASTRA_ROUTER_TEST_HOSTS";
 
-pub(crate) const PLAIN: &[u8] = b"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n10.0.0.7 printer.lan # upstairs\n";
+pub(crate) const PLAIN: &[u8] =
+    b"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n10.0.0.7 printer.lan # upstairs\n";
 
 pub(crate) struct Desk {
     pub(crate) dir: TempDir,

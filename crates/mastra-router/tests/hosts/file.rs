@@ -57,19 +57,28 @@ fn what_others_wrote_into_the_block_stays_until_it_is_cleaned() {
     assert!(text.contains("# a note\r\n10.0.0.9 mine.lan\r\n") && text.ends_with("ROUTING"), "{text:?}");
     assert!(hosts.has_entry("old.mastra.local").unwrap());
     assert!(matches!(hosts.add(["mine.lan"]), Err(RouterError::HostsName { .. })));
-    assert!(hosts.remove(["old.mastra.local"]).unwrap().changed, "an entry of nobody is anybody's to remove by its name");
+    assert!(
+        hosts.remove(["old.mastra.local"]).unwrap().changed,
+        "an entry of nobody is anybody's to remove by its name"
+    );
     hosts.clean().unwrap();
     assert_eq!(desk.text(), "1.2.3.4 x\r\n");
 }
 
 #[test]
 fn line_endings_and_last_lines() {
-    for file in ["", "\n", "127.0.0.1 a", "127.0.0.1 a\r\n", "a\r\nb", "a\nb\r\nc", "\u{feff}127.0.0.1 a", "\u{feff}", "a\r"] {
+    for file in
+        ["", "\n", "127.0.0.1 a", "127.0.0.1 a\r\n", "a\r\nb", "a\nb\r\nc", "\u{feff}127.0.0.1 a", "\u{feff}", "a\r"]
+    {
         let desk = Desk::with(file.as_bytes());
         let hosts = desk.manager("one");
         hosts.add(["a.test"]).unwrap();
         let text = desk.text();
-        assert!(text.starts_with(file) && text.lines().any(|l| l.trim_start_matches('\u{feff}') == "# BEGIN MASTRA LOCAL ROUTING"), "{text:?}");
+        assert!(
+            text.starts_with(file)
+                && text.lines().any(|l| l.trim_start_matches('\u{feff}') == "# BEGIN MASTRA LOCAL ROUTING"),
+            "{text:?}"
+        );
         let crlf = text.matches("\r\n").count() - file.matches("\r\n").count();
         assert!(file.contains("\r\n") == (crlf >= 4), "{text:?}");
         hosts.add(["b.test"]).unwrap();
@@ -116,7 +125,8 @@ fn a_block_that_cannot_be_understood_is_told_by_its_line() {
         assert_eq!(desk.listing(), (vec!["hosts".to_owned()], vec![]));
     }
     // No marker, only something like one.
-    for like in [format!(" {B}"), "# BEGIN MASTRA LOCAL ROUTING X\n".into(), format!("1.1.1.1 a {E}"), B.to_lowercase()] {
+    for like in [format!(" {B}"), "# BEGIN MASTRA LOCAL ROUTING X\n".into(), format!("1.1.1.1 a {E}"), B.to_lowercase()]
+    {
         let desk = Desk::with(like.as_bytes());
         desk.manager("one").add(["a.test"]).unwrap();
         desk.manager("one").clean().unwrap();
@@ -130,14 +140,26 @@ fn a_block_that_cannot_be_understood_is_told_by_its_line() {
 fn names_that_are_refused_change_nothing() {
     let desk = Desk::with(PLAIN);
     let hosts = desk.manager("one");
-    for bad in ["localhost", "registry.npmjs.org", "a.test\n1.1.1.1 bank.test", "a.test # x", "a b.test", "127.0.0.1", "", "*.test"] {
+    for bad in [
+        "localhost",
+        "registry.npmjs.org",
+        "a.test\n1.1.1.1 bank.test",
+        "a.test # x",
+        "a b.test",
+        "127.0.0.1",
+        "",
+        "*.test",
+    ] {
         for edit in [HostsEdit::Add(vec!["good.test".into(), bad.into()]), HostsEdit::Set(vec![bad.into()])] {
             assert!(matches!(hosts.apply(&edit), Err(RouterError::HostsName { .. })), "{bad:?}");
         }
     }
     assert_eq!(desk.content(), PLAIN);
     let change = hosts.apply(&HostsEdit::Sync(vec!["good.test".into(), "bad_.test".into()])).unwrap();
-    assert_eq!(change.refused.iter().map(|(name, error)| (name.as_str(), error.code())).collect::<Vec<_>>(), [("bad_.test", "HOSTS_NAME")]);
+    assert_eq!(
+        change.refused.iter().map(|(name, error)| (name.as_str(), error.code())).collect::<Vec<_>>(),
+        [("bad_.test", "HOSTS_NAME")]
+    );
     assert_eq!(desk.names().into_iter().collect::<Vec<_>>(), ["good.test"]);
     let remote = HostsSettings { local_ip: "10.0.0.1".parse().unwrap(), ..desk.settings("one") };
     assert!(matches!(HostsManager::new(remote), Err(RouterError::InvalidConfig { setting: "localIp", .. })));
@@ -265,7 +287,10 @@ fn a_preview_changes_nothing() {
     let path = desk.file.display();
     assert_eq!(lines[0], format!("--- {path}"));
     assert_eq!(lines[1], format!("+++ {path}"));
-    assert!(lines.contains(&"+127.0.0.1\ta.test\t# one") && lines.contains(&"\\ No newline at end of file"), "{lines:?}");
+    assert!(
+        lines.contains(&"+127.0.0.1\ta.test\t# one") && lines.contains(&"\\ No newline at end of file"),
+        "{lines:?}"
+    );
     assert_eq!(desk.text(), "1.1.1.1 a");
     assert_eq!(desk.listing(), (vec!["hosts".to_owned()], vec![]));
     let none = hosts.preview(&HostsEdit::Clean).unwrap();

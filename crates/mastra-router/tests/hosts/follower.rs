@@ -60,7 +60,11 @@ async fn names_come_and_go_with_their_routes() {
     registry.remove(early.id.as_str());
     until("the name of a route that is gone goes", || !names(&desk).contains(&"early.mastra.local".to_owned())).await;
     follower.written(&shop.spec.name).await.unwrap();
-    assert_eq!(names(&desk), ["a.wild.mastra.local", "shop.mastra.local", "theirs.test"], "the prefix's route has the name too");
+    assert_eq!(
+        names(&desk),
+        ["a.wild.mastra.local", "shop.mastra.local", "theirs.test"],
+        "the prefix's route has the name too"
+    );
 
     follower.stop().await;
     follower.stop().await;

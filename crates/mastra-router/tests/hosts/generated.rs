@@ -76,7 +76,8 @@ fn file() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
         if !ended {
             // Both lose the newline where the last line is not our marker.
             if let (Some(b'\n'), Some(b'\n'), true) = (file.last(), rest.last(), file != rest || !file.is_empty()) {
-                let marker = file.ends_with(format!("{END}\n").as_bytes()) || file.ends_with(format!("{END}\r\n").as_bytes());
+                let marker =
+                    file.ends_with(format!("{END}\n").as_bytes()) || file.ends_with(format!("{END}\r\n").as_bytes());
                 if !marker {
                     file.pop();
                     rest.pop();
@@ -91,7 +92,9 @@ fn file() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
 fn every_byte_that_is_not_ours_stays() {
     let dir = directory();
     let path = dir.path().join("hosts");
-    let of = |owner| HostsManager::new(HostsSettings { force: true, ..settings(&path, &dir.path().join("b"), owner) }).unwrap();
+    let of = |owner| {
+        HostsManager::new(HostsSettings { force: true, ..settings(&path, &dir.path().join("b"), owner) }).unwrap()
+    };
     let (one, two) = (of("one"), of("three"));
     let names = proptest::collection::vec("[a-d]{1,2}\\.(test|mastra\\.local|localhost)", 1..5);
     let config = Config { cases: cases(1_500), failure_persistence: None, ..Config::default() };
@@ -106,7 +109,8 @@ fn every_byte_that_is_not_ours_stays() {
             with_newline.extend_from_slice(b"\n");
             let mut with_crlf = rest.to_vec();
             with_crlf.extend_from_slice(b"\r\n");
-            (content.starts_with(bom)) && (found == rest || (!rest.ends_with(b"\n") && (found == with_newline || found == with_crlf)))
+            (content.starts_with(bom))
+                && (found == rest || (!rest.ends_with(b"\n") && (found == with_newline || found == with_crlf)))
         };
         std::fs::write(&path, &file).unwrap();
         let had = one.entries().unwrap();
@@ -137,7 +141,12 @@ fn no_name_reaches_beyond_the_block() {
     let path = dir.path().join("hosts");
     let mine: &[u8] = b"127.0.0.1 localhost\r\n10.0.0.1 mine.lan\nlast";
     let hosts = HostsManager::new(settings(&path, &dir.path().join("b"), "one")).unwrap();
-    let name = prop_oneof![".{0,40}", "[a-z0-9.\\-#\n\r\t \x00]{0,30}(\\.test)?", "xn--[a-z0-9-]{0,20}\\.test", "[a-z-]{1,70}\\.localhost"];
+    let name = prop_oneof![
+        ".{0,40}",
+        "[a-z0-9.\\-#\n\r\t \x00]{0,30}(\\.test)?",
+        "xn--[a-z0-9-]{0,20}\\.test",
+        "[a-z-]{1,70}\\.localhost"
+    ];
     let mut runner = TestRunner::new(Config { cases: cases(1_000), failure_persistence: None, ..Config::default() });
     let outcome = runner.run(&proptest::collection::vec(name, 1..4), |names| {
         std::fs::write(&path, mine).unwrap();

@@ -30,16 +30,26 @@ fn kill_many(desk: &Desk, look: impl Fn(&Desk)) {
     }
 }
 
+/// Kills that never meet a write try nothing. A few may miss; many do not.
+fn met_a_write(cut: u32) {
+    println!("{cut} of {} were killed within a write", kills());
+    assert!(cut > 0 || kills() < 500, "no kill met a write");
+}
+
 #[test]
 fn the_file_is_whole_whenever_its_writer_is_killed() {
     let desk = Desk::with(PLAIN);
+    let cut = std::cell::Cell::new(0);
     kill_many(&desk, |desk| {
         assert_eq!(outside(&desk.content()), PLAIN);
+        let left = desk.listing().0.iter().any(|name| name.starts_with(".hosts."));
+        cut.set(cut.get() + u32::from(left));
         let names = desk.names();
         let rounds = names.iter().filter_map(|name| name.split('-').next()).collect::<std::collections::BTreeSet<_>>();
         assert!(rounds.len() <= 1, "a mixture of two writes: {rounds:?}");
         assert!([0, 1, 3, 90, 200].contains(&names.len()));
     });
+    met_a_write(cut.get());
     let hosts = desk.manager("killed");
     hosts.set(["last.test"]).unwrap();
     let (files, backups) = desk.listing();
@@ -69,8 +79,7 @@ fn in_place_the_next_writer_puts_it_right() {
         hosts.set(["kept.test"]).unwrap();
         assert!(desk.names().contains("kept.test"));
     });
-    println!("{} of {} were killed within a write", cut.get(), kills());
-    assert!(cut.get() > 0, "no kill met a write");
+    met_a_write(cut.get());
     hosts.clean().unwrap();
     assert_eq!(desk.content(), [PLAIN, behind].concat());
 }

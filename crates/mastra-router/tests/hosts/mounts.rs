@@ -8,7 +8,9 @@ use crate::desk::{Desk, PLAIN, Task, process_with_mounts};
 
 /// Whether this user can make mounts of its own; where not, a test has nothing to test.
 fn can_mount() -> bool {
-    let tried = Command::new("unshare").args(["--mount", "--propagation", "private", "sh", "-c", "mount -t tmpfs none /mnt"]).output();
+    let tried = Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "sh", "-c", "mount -t tmpfs none /mnt"])
+        .output();
     let can = tried.is_ok_and(|output| output.status.success());
     if !can {
         eprintln!("skipped: no mount namespace can be made here");
@@ -106,7 +108,9 @@ fn a_full_disk_changes_nothing() {
     let desk = Desk::with(PLAIN);
     fs::create_dir(&desk.backups).unwrap();
     let at = desk.backups.display();
-    let script = format!("mount -t tmpfs -o size=4k,mode=700 none {at}; dd if=/dev/zero of={at}/fill bs=4k count=9 2>/dev/null || true");
+    let script = format!(
+        "mount -t tmpfs -o size=4k,mode=700 none {at}; dd if=/dev/zero of={at}/fill bs=4k count=9 2>/dev/null || true"
+    );
     let (outcome, _) = run(&script, &desk.file, &desk.backups, "a.test");
     assert!(outcome.starts_with("failed HOSTS_FILE") && outcome.contains("no backup can be kept"), "{outcome}");
     assert_eq!(desk.content(), PLAIN);

@@ -54,7 +54,8 @@ fn in_place_they_lose_nothing_either() {
 #[test]
 fn what_an_editor_saves_meanwhile_is_kept() {
     let desk = Desk::with(PLAIN);
-    let mut churning = process(&desk.file, &desk.backups, "one", &Task::AddEach((0..200).map(|i| format!("n{i}.test")).collect()));
+    let mut churning =
+        process(&desk.file, &desk.backups, "one", &Task::AddEach((0..200).map(|i| format!("n{i}.test")).collect()));
     let mut churning = churning.spawn().unwrap();
     let mut lines = 0;
     while churning.try_wait().unwrap().is_none() {
