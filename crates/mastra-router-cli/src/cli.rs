@@ -206,13 +206,16 @@ pub(crate) struct Hosts {
     pub(crate) backup_dir: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub(crate) enum HostsCommand {
     /// Make the names of the running router's routes the ones in the file.
     Sync {
         /// Write names too that the file gives another address.
         #[arg(long)]
         force: bool,
+        /// Believe the router that this is its domain, may be repeated; needed for domains that the network may know.
+        #[arg(long, value_name = "DOMAIN")]
+        allow: Vec<String>,
     },
     /// List the names of all routers.
     List,

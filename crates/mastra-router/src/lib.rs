@@ -24,7 +24,8 @@
 //! # }
 //! ```
 //!
-//! Parts can be used by themselves: [`RouteRegistry`] and [`RouteTable`], [`PortManager`], [`HealthChecker`], [`ReverseProxy`].
+//! Parts can be used by themselves: [`RouteRegistry`] and [`RouteTable`], [`PortManager`], [`HealthChecker`], [`ReverseProxy`],
+//! [`HostsManager`].
 
 mod config;
 pub mod control;

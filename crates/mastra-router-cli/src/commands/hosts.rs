@@ -27,12 +27,18 @@ pub(crate) async fn run(
         backup_dir: args.backup_dir.clone(),
         ..HostsSettings::new(HostsOwner::of_home(home.path()))
     };
-    let edit = match args.command {
+    let mut hint = None;
+    let edit = match &args.command {
         HostsCommand::List => return list(&HostsManager::new(settings)?, output),
-        HostsCommand::Sync { force } => {
+        HostsCommand::Sync { force, allow } => {
             let (base, names) = names(client).await?;
-            settings.suffixes.push(base);
-            settings.force = force;
+            settings.suffixes.clone_from(allow);
+            if is_local(&base) {
+                settings.suffixes.push(base);
+            } else if !allow.contains(&base) {
+                hint = Some(format!("mastra-router hosts sync --allow {base}"));
+            }
+            settings.force = *force;
             HostsEdit::Sync(names)
         }
         HostsCommand::Clean => HostsEdit::Clean,
@@ -44,7 +50,14 @@ pub(crate) async fn run(
         return Ok(ExitCode::SUCCESS);
     }
     let change = hosts.apply(&edit).map_err(|error| failure(error, &args, home_given, home))?;
-    tell(&hosts, change, &edit, output)
+    tell(&hosts, change, &edit, output).map_err(|failure| Failure { hint: hint.or(failure.hint), ..failure })
+}
+
+/// Whether no name below this domain can be one that the network has. Any other domain is believed to be the router's when
+/// somebody says so at a terminal: this command runs as root, and who answers on the socket may be any program of its user.
+fn is_local(base: &str) -> bool {
+    const LOCAL: [&str; 4] = ["local", "localhost", "test", "internal"];
+    base.rsplit('.').next().is_some_and(|last| LOCAL.contains(&last)) || base.ends_with("home.arpa")
 }
 
 /// The running router's base domain, and the hosts of its routes.
@@ -133,13 +146,16 @@ fn failure(error: RouterError, args: &Hosts, home_given: bool, home: &Home) -> F
 
 fn as_root(args: &Hosts, home_given: bool, home: &Home) -> String {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    let mut command = match args.command {
-        HostsCommand::Sync { force: true } => "sudo mastra-router hosts sync --force".to_owned(),
-        HostsCommand::Sync { .. } => "sudo mastra-router hosts sync".to_owned(),
-        HostsCommand::List => "sudo mastra-router hosts list".to_owned(),
-        HostsCommand::Clean => "sudo mastra-router hosts clean".to_owned(),
-        HostsCommand::Restore => "sudo mastra-router hosts restore".to_owned(),
-    };
+    let mut command = "sudo mastra-router hosts ".to_owned();
+    match &args.command {
+        HostsCommand::Sync { force, allow } => {
+            command.push_str(if *force { "sync --force" } else { "sync" });
+            allow.iter().for_each(|domain| command.push_str(&format!(" --allow {}", quoted(Path::new(domain)))));
+        }
+        HostsCommand::List => command.push_str("list"),
+        HostsCommand::Clean => command.push_str("clean"),
+        HostsCommand::Restore => command.push_str("restore"),
+    }
     // sudo keeps no variable of ours.
     let hosts_file = args.hosts_file.clone().or_else(|| set("MASTRA_ROUTER_HOSTS_FILE").map(Into::into));
     let home = (home_given || set("MASTRA_ROUTER_HOME").is_some()).then(|| home.path().to_owned());
@@ -164,6 +180,16 @@ fn quoted(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn domains_that_the_network_does_not_have() {
+        for local in ["localhost", "mastra.local", "test", "a.internal", "home.arpa"] {
+            assert!(is_local(local), "{local}");
+        }
+        for other in ["npmjs.org", "com", "dev", "local.com", "notlocal"] {
+            assert!(!is_local(other), "{other}");
+        }
+    }
 
     #[test]
     fn paths_for_a_shell() {

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 
 use serde_json::json;
 
@@ -101,6 +102,18 @@ fn a_name_that_is_taken_is_told_and_the_others_are_written() {
     assert!(shown.stderr.contains("left out: \"agent.shop.localhost\""), "{shown:?}");
     hosts(&router, &["sync", "--force"]).ok();
     assert_eq!(hosts(&router, &["list", "--json"]).ok().json().as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn a_domain_of_the_network_takes_a_word_at_the_terminal() {
+    let router = Router::start_at(Arc::new(Desk::new()), &["--base-domain", "npmjs.org"]);
+    router.run(&["add", "registry", "9"]).ok();
+    let file = router.desk.write("hosts", PLAIN);
+    let parts = ["registry.npmjs.org", "hint: mastra-router hosts sync --allow npmjs.org"];
+    hosts(&router, &["sync"]).failed(2, "HOSTS_NAME", &parts);
+    assert_eq!(fs::read_to_string(&file).unwrap(), PLAIN);
+    hosts(&router, &["sync", "--allow", "npmjs.org"]).ok();
+    assert!(fs::read_to_string(&file).unwrap().contains("registry.npmjs.org"));
 }
 
 #[test]

@@ -37,6 +37,16 @@ pub(super) struct Backup {
     pub(super) path: PathBuf,
 }
 
+/// A write in place that was not settled.
+#[derive(Debug)]
+pub(super) struct Unsettled {
+    pub(super) backup: Backup,
+    /// The file before.
+    pub(super) old: Vec<u8>,
+    /// As it was to be.
+    pub(super) new: Vec<u8>,
+}
+
 impl Backups {
     /// Those of the hosts file at `file`, which is resolved.
     pub(super) fn new(dir: PathBuf, file: &Path) -> Self {
@@ -123,14 +133,14 @@ impl Opened<'_> {
         scratch::sync_directory(&self.fd);
     }
 
-    /// Writes in place that were not settled: each with the file before, and as it was to be.
-    pub(super) fn unsettled(&self) -> io::Result<Vec<(Backup, Vec<u8>, Vec<u8>)>> {
+    /// Writes in place that were not settled.
+    pub(super) fn unsettled(&self) -> io::Result<Vec<Unsettled>> {
         let mut found = Vec::new();
         for record in scratch::names(&self.fd, &self.backups.prefix)? {
             let Some(name) = record.strip_suffix(INTENDED) else { continue };
             let backup = Backup { path: self.backups.dir.join(name), name: name.to_owned() };
             match self.get(name) {
-                Ok(old) => found.push((backup, old, self.get(&record)?)),
+                Ok(old) => found.push(Unsettled { backup, old, new: self.get(&record)? }),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => self.settle(&backup),
                 Err(error) => return Err(error),
             }

@@ -1,12 +1,13 @@
 //! The bytes of a hosts file: our block in it, and all the rest, which stays as it is. No input and output here.
 //!
 //! The block stands at the end of the file, since the first line of an address is what looking the address up answers: at
-//! the top, `127.0.0.1` would be called `shop.mastra.local`. Within it each name has a line for each address:
+//! the top, `127.0.0.1` would be called `shop.mastra.local`. Within it each name has a line for each address, with tabs
+//! between address, name and the owner's comment:
 //!
 //! ```text
 //! # BEGIN MASTRA LOCAL ROUTING
-//! 127.0.0.1	shop.mastra.local	# router-3f2a9c81d4e0
-//! ::1	shop.mastra.local	# router-3f2a9c81d4e0
+//! 127.0.0.1  shop.mastra.local  # router-3f2a9c81d4e0
+//! ::1        shop.mastra.local  # router-3f2a9c81d4e0
 //! # END MASTRA LOCAL ROUTING
 //! ```
 //!

@@ -10,7 +10,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::manager::{HostsChange, HostsEdit, HostsManager};
+use super::change::{HostsChange, HostsEdit};
+use super::manager::HostsManager;
 use crate::config::HostsMode;
 use crate::error::{Result, RouterError};
 use crate::name::{BaseDomain, RouteName};

@@ -6,84 +6,17 @@ use std::path::{Path, PathBuf};
 
 use similar::TextDiff;
 
-use super::backups::{Backup, Backups, Opened};
+use super::backups::{Backup, Backups, Opened, Unsettled};
 use super::block::{self, Entry};
+use super::change::{HostsChange, HostsEdit, HostsEntry, HostsSettings, Refused};
 use super::defaults;
 use super::disk::{self, Locked, Place, Way, Written, unusable};
-use super::name::HostName;
+use super::name::{self, HostName};
 use super::owner::HostsOwner;
 use crate::error::{Result, RouterError};
 
 /// How often to begin again where a program that knows no lock writes the file at the same time.
 const TRIES: usize = 50;
-
-/// Settings of a [`HostsManager`].
-#[derive(Clone, Debug)]
-pub struct HostsSettings {
-    /// The hosts file. Default: `$MASTRA_ROUTER_HOSTS_FILE`, else the system's.
-    pub path: Option<PathBuf>,
-    /// Directory of its backups, the last ten. Default: `~/.mastra/hosts-backups`.
-    pub backup_dir: Option<PathBuf>,
-    /// Whose the entries are that are written and removed.
-    pub owner: HostsOwner,
-    /// Domains that names may lie under, beside `localhost`, `test` and `internal`. Default: none.
-    pub suffixes: Vec<String>,
-    /// Address of the names, a loopback address. With 127.0.0.1 or ::1 they have both. Default: 127.0.0.1.
-    pub local_ip: IpAddr,
-    /// Write names too that the file gives another address outside of our block. Default: off.
-    pub force: bool,
-}
-
-impl HostsSettings {
-    /// The defaults, for an owner.
-    pub fn new(owner: HostsOwner) -> Self {
-        let local_ip = Ipv4Addr::LOCALHOST.into();
-        Self { path: None, backup_dir: None, owner, suffixes: Vec::new(), local_ip, force: false }
-    }
-}
-
-/// A change of a hosts file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HostsEdit {
-    /// Adds names to those of this owner: all of them or none.
-    Add(Vec<String>),
-    /// Makes the names of this owner exactly these: all of them or nothing is changed.
-    Set(Vec<String>),
-    /// As `Set`, with those that can be written; the others are told.
-    Sync(Vec<String>),
-    /// Removes names of this owner, and of no owner.
-    Remove(Vec<String>),
-    /// Removes all names of this owner.
-    RemoveAll,
-    /// Removes the block, with the names of all owners.
-    Clean,
-    /// Puts the newest backup back. What the file is now becomes a backup, so that doing it twice undoes it.
-    Restore,
-}
-
-/// What a change did, or would do.
-#[derive(Debug, Default)]
-pub struct HostsChange {
-    /// Whether the file changed. One that is as it should be is not written.
-    pub changed: bool,
-    /// The copy of the file as it was before.
-    pub backup: Option<PathBuf>,
-    /// Names that were left out, each with the reason; of `Sync` only.
-    pub refused: Vec<(String, RouterError)>,
-    /// The change as a unified diff; of [`HostsManager::preview`] only.
-    pub diff: String,
-}
-
-/// An entry of our block.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostsEntry {
-    /// The host name.
-    pub name: String,
-    /// Its address.
-    pub address: IpAddr,
-    /// Whose it is; `None` where no owner was written.
-    pub owner: Option<HostsOwner>,
-}
 
 /// Keeps names in a block of a hosts file, and every other byte of it as it is. All methods block, for milliseconds, or
 /// while another process writes.
@@ -323,7 +256,7 @@ impl HostsManager {
     }
 
     /// What the file is to be, and which names cannot stand in it.
-    fn plan(&self, old: &[u8], edit: &HostsEdit, backups: &Backups) -> Result<(Vec<u8>, Vec<(String, RouterError)>)> {
+    fn plan(&self, old: &[u8], edit: &HostsEdit, backups: &Backups) -> Result<(Vec<u8>, Refused)> {
         let mut refused = Vec::new();
         let new = match edit {
             HostsEdit::Add(names) => {
@@ -375,10 +308,11 @@ impl HostsManager {
     }
 
     /// The one check of names, at the last moment before they are written.
-    fn accept(&self, old: &[u8], names: &[String]) -> Result<(BTreeSet<HostName>, Vec<(String, RouterError)>)> {
+    fn accept(&self, old: &[u8], names: &[String]) -> Result<(BTreeSet<HostName>, Refused)> {
+        let machine = name::machine_name();
         let (mut accepted, mut refused) = (BTreeSet::new(), Vec::new());
         for name in names {
-            match HostName::parse_ours(name, &self.suffixes) {
+            match HostName::parse_ours(name, &self.suffixes, &machine) {
                 Ok(parsed) => drop(accepted.insert(parsed)),
                 Err(reason) => refused.push((name.clone(), RouterError::HostsName { name: name.clone(), reason })),
             }
@@ -417,7 +351,7 @@ impl HostsManager {
         // Whoever may not use the directory has not written there.
         let Ok(Some(opened)) = backups.open_if_there() else { return Ok(false) };
         let unsettled = opened.unsettled().unwrap_or_default();
-        for (backup, old, new) in &unsettled {
+        for Unsettled { backup, old, new } in &unsettled {
             if disk::is_cut_short(&locked.content, old, new) {
                 locked.put_back(old)?;
             }

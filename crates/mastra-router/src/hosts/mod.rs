@@ -2,6 +2,7 @@
 
 mod backups;
 mod block;
+mod change;
 mod defaults;
 mod disk;
 mod follower;
@@ -11,6 +12,7 @@ mod name;
 mod owner;
 mod scratch;
 
+pub use change::{HostsChange, HostsEdit, HostsEntry, HostsSettings};
 pub use follower::HostsFollower;
-pub use manager::{HostsChange, HostsEdit, HostsEntry, HostsManager, HostsSettings};
+pub use manager::HostsManager;
 pub use owner::HostsOwner;

@@ -39,18 +39,18 @@ impl HostName {
     }
 
     /// Reads a name that is to be written: it also has to lie under a domain that is nobody's on the network, or under one
-    /// of `suffixes`, and must not be this machine's own.
+    /// of `suffixes`, and must not be the own name of this `machine`.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(super) fn parse_ours(name: &str, suffixes: &[String]) -> Result<Self, String> {
+    pub(super) fn parse_ours(name: &str, suffixes: &[String], machine: &str) -> Result<Self, String> {
         let parsed = Self::parse(name)?;
         let allowed = || SAFE_SUFFIXES.into_iter().chain(suffixes.iter().map(String::as_str));
         if !allowed().any(|suffix| parsed.is_below(suffix)) {
             let all: Vec<&str> = allowed().collect();
             return Err(format!("it lies under none of {}", all.join(", ")));
         }
-        if parsed.is_machine(&machine_name()) {
+        if parsed.is_machine(machine) {
             return Err("it is this machine's own name".to_owned());
         }
         Ok(parsed)
@@ -78,7 +78,8 @@ impl fmt::Display for HostName {
     }
 }
 
-fn machine_name() -> String {
+/// This machine's own name, lower case.
+pub(super) fn machine_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().to_ascii_lowercase()
 }
 
@@ -214,7 +215,7 @@ mod tests {
             ("xn--n3h.test", ""),
             ("xn--99999999999.test", ""),
         ] {
-            let got = HostName::parse_ours(given, &suffixes);
+            let got = HostName::parse_ours(given, &suffixes, "ann");
             assert_eq!(got.as_ref().map_or("", HostName::as_str), kept, "{given}: {got:?}");
         }
         let label = |n| "x".repeat(n);
@@ -224,7 +225,10 @@ mod tests {
         assert_eq!(long.len(), 253);
         assert!(HostName::parse(&long).is_ok() && HostName::parse(&format!("a{long}")).is_err());
         for numeric in ["a.1", "a.0x7f", "a.0x", "1.2.3.4", "0x7f.1"] {
-            assert!(HostName::parse_ours(numeric, &["1".into(), "0x7f".into(), "0x".into()]).is_err(), "{numeric}");
+            assert!(
+                HostName::parse_ours(numeric, &["1".into(), "0x7f".into(), "0x".into()], "ann").is_err(),
+                "{numeric}"
+            );
         }
     }
 
@@ -256,10 +260,10 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_name_breaks_a_line(name in "\\PC{0,80}|[a-z0-9.\\-\\x00-\\x2f]{0,60}\\.test") {
-            if let Ok(parsed) = HostName::parse_ours(&name, &[]) {
+            if let Ok(parsed) = HostName::parse_ours(&name, &[], "ann") {
                 let fit = parsed.as_str().bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.'));
                 proptest::prop_assert!(fit, "{name:?}");
-                proptest::prop_assert_eq!(HostName::parse_ours(parsed.as_str(), &[]), Ok(parsed));
+                proptest::prop_assert_eq!(HostName::parse_ours(parsed.as_str(), &[], "ann"), Ok(parsed));
             }
         }
 

@@ -1,6 +1,7 @@
 //! A hosts file in a directory of its own, and other processes that work on it: this binary runs itself.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -155,10 +156,10 @@ fn worker() {
 }
 
 fn churn(hosts: &HostsManager) {
-    println!("\nchurning");
+    let _ = writeln!(std::io::stdout(), "\nchurning");
     for round in 0_usize.. {
-        // From a line to some pages, longer and shorter in turn.
-        let count = [1, 200, 3, 90, 0][round % 5];
+        // From a line to many pages, longer and shorter in turn.
+        let count = [1, 400, 3, 150, 0][round % 5];
         let names = (0..count).map(|i| format!("round{round}-{i}.mastra.local")).collect();
         hosts.apply(&HostsEdit::Set(names)).unwrap();
     }

@@ -339,3 +339,39 @@ fn a_temporary_file_that_was_left_goes_and_one_in_use_stays() {
     desk.manager("one").add(["a.test"]).unwrap();
     assert!(!left.exists() && in_use.exists());
 }
+
+/// The record of a write in place, and the file as it is when that was cut at a byte.
+#[test]
+fn a_write_in_place_that_was_cut_short_is_undone() {
+    let desk = Desk::with(PLAIN);
+    let hosts = desk.manager("one");
+    hosts.add(["first.test"]).unwrap();
+    fs::write(&desk.file, format!("{}10.0.0.8 behind.lan\n", desk.text())).unwrap();
+    let foreign = [PLAIN, b"10.0.0.8 behind.lan\n"].concat();
+    let record = |names: &[&str]| {
+        let old = desk.content();
+        let backup = hosts.set(names.iter().copied()).unwrap().backup.unwrap();
+        let new = desk.content();
+        (format!("{}.intended", backup.display()), old, new)
+    };
+    for names in [&["a.test", "b.test", "c.test", "first.test"][..], &["z.test"]] {
+        let (intended, old, new) = record(names);
+        let same = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
+        for written in same..=new.len() {
+            // As the system writes: over what is there, and only then is the rest cut off.
+            let rest = old.get(written..).unwrap_or_default();
+            fs::write(&desk.file, [&new[..written], rest].concat()).unwrap();
+            fs::write(&intended, &new).unwrap();
+            hosts.set(["first.test"]).unwrap();
+            assert_eq!(outside(&desk.content()), foreign, "cut at {written}");
+            assert_eq!(desk.names().into_iter().collect::<Vec<_>>(), ["first.test"]);
+            assert!(!std::path::Path::new(&intended).exists());
+        }
+    }
+    // Mended by hand meanwhile: the record means nothing any more.
+    let (intended, _, new) = record(&["a.test"]);
+    fs::write(&intended, &new).unwrap();
+    fs::write(&desk.file, "10.0.0.5 by-hand.lan\n").unwrap();
+    hosts.set(["first.test"]).unwrap();
+    assert!(desk.text().starts_with("10.0.0.5 by-hand.lan\n# BEGIN"));
+}

@@ -1,6 +1,7 @@
 //! What only root can set up: mounts, full disks, files that cannot be changed.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
@@ -13,7 +14,7 @@ fn can_mount() -> bool {
         .output();
     let can = tried.is_ok_and(|output| output.status.success());
     if !can {
-        eprintln!("skipped: no mount namespace can be made here");
+        let _ = writeln!(std::io::stderr(), "skipped: no mount namespace can be made here");
     }
     can
 }
