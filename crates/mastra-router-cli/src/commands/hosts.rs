@@ -57,7 +57,9 @@ pub(crate) async fn run(
 /// somebody says so at a terminal: this command runs as root, and who answers on the socket may be any program of its user.
 fn is_local(base: &str) -> bool {
     const LOCAL: [&str; 4] = ["local", "localhost", "test", "internal"];
-    base.rsplit('.').next().is_some_and(|last| LOCAL.contains(&last)) || base.ends_with("home.arpa")
+    base.rsplit('.').next().is_some_and(|last| LOCAL.contains(&last))
+        || base == "home.arpa"
+        || base.ends_with(".home.arpa")
 }
 
 /// The running router's base domain, and the hosts of its routes.
@@ -186,7 +188,7 @@ mod tests {
         for local in ["localhost", "mastra.local", "test", "a.internal", "home.arpa"] {
             assert!(is_local(local), "{local}");
         }
-        for other in ["npmjs.org", "com", "dev", "local.com", "notlocal"] {
+        for other in ["npmjs.org", "com", "dev", "local.com", "notlocal", "xhome.arpa"] {
             assert!(!is_local(other), "{other}");
         }
     }
