@@ -14,10 +14,11 @@ use mastra_router::trust::Fingerprint;
     version,
     after_help = "\
 Environment:
-  MASTRA_ROUTER_HOME      directory of the router's state, where --home is not given
-  MASTRA_ROUTER_CERT_DIR  directory of the local authority, where --cert-dir is not given
-  MASTRA_ROUTER_LOG       what serve and demo log: error, warn, info (default), debug or trace
-  NO_COLOR                no colour, where it is set and not empty
+  MASTRA_ROUTER_HOME        directory of the router's state, where --home is not given
+  MASTRA_ROUTER_CERT_DIR    directory of the local authority, where --cert-dir is not given
+  MASTRA_ROUTER_HOSTS_FILE  hosts file, in the place of the system's
+  MASTRA_ROUTER_LOG         what serve and demo log: error, warn, info (default), debug or trace
+  NO_COLOR                  no colour, where it is set and not empty
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 conflict, 5 needs privilege."
 )]
@@ -64,6 +65,8 @@ pub(crate) enum Command {
     Port(Port),
     /// Follow what happens to routes.
     Watch,
+    /// Keep the routes' names in the hosts file, for programs that do not find them by themselves.
+    Hosts(Hosts),
     /// Say what the router is doing.
     Status,
     /// Stop the router, and wait until it has.
@@ -371,4 +374,38 @@ pub(crate) struct Port {
     /// How many.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) count: u16,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Hosts {
+    #[command(subcommand)]
+    pub(crate) command: HostsCommand,
+    /// Show the change as a unified diff, and make none.
+    #[arg(long, global = true)]
+    pub(crate) dry_run: bool,
+    /// The hosts file [default: $MASTRA_ROUTER_HOSTS_FILE, else the system's].
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) hosts_file: Option<PathBuf>,
+    /// Directory of its backups [default: ~/.mastra/hosts-backups].
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) backup_dir: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum HostsCommand {
+    /// Make the names of the running router's routes the ones in the file.
+    Sync {
+        /// Write names too that the file gives another address.
+        #[arg(long)]
+        force: bool,
+        /// Believe the router that this is its domain, may be repeated; needed for domains that the network may know.
+        #[arg(long, value_name = "DOMAIN")]
+        allow: Vec<String>,
+    },
+    /// List the names of all routers.
+    List,
+    /// Remove the names of all routers.
+    Clean,
+    /// Put the newest backup back.
+    Restore,
 }

@@ -42,9 +42,10 @@ impl From<RouterError> for Failure {
             (RouterError::Listen { source, .. } | RouterError::File { source, .. }, _) if denied(source) => {
                 Exit::Privilege
             }
+            (_, "HOSTS_DENIED") => Exit::Privilege,
             (_, "ROUTE_NOT_FOUND") => Exit::NotFound,
-            (_, "ROUTE_EXISTS" | "ROUTE_CONFLICT" | "PORT_IN_USE" | "HOME_IN_USE") => Exit::Conflict,
-            (_, "INVALID_NAME" | "INVALID_TARGET" | "INVALID_FIELD" | "INVALID_CONFIG") => Exit::Usage,
+            (_, "ROUTE_EXISTS" | "ROUTE_CONFLICT" | "PORT_IN_USE" | "HOME_IN_USE" | "HOSTS_TAKEN") => Exit::Conflict,
+            (_, "INVALID_NAME" | "INVALID_TARGET" | "INVALID_FIELD" | "INVALID_CONFIG" | "HOSTS_NAME") => Exit::Usage,
             _ => Exit::Failed,
         };
         Self { code: error.code().to_owned(), message: error.to_string(), hint: error.hint(), exit }

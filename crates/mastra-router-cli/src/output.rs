@@ -38,6 +38,19 @@ impl Output {
         let _ = writeln!(out, "{text}").and_then(|()| out.flush());
     }
 
+    /// A unified diff, as programs read it: tabs and the carriage returns of line ends stand for themselves.
+    pub(crate) fn diff(&self, text: &str) {
+        let mut out = String::with_capacity(text.len());
+        for line in text.split_inclusive('\n') {
+            let line = line.strip_suffix('\n').unwrap_or(line);
+            let (line, end) = line.strip_suffix('\r').map_or((line, "\n"), |line| (line, "\r\n"));
+            let cells: Vec<String> = line.split('\t').map(printable).collect();
+            out.push_str(&cells.join("\t"));
+            out.push_str(end);
+        }
+        let _ = io::stdout().write_all(out.as_bytes());
+    }
+
     /// Something to tell a person.
     pub(crate) fn say(&self, text: &str) {
         if !self.quiet {

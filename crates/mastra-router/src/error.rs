@@ -115,6 +115,44 @@ pub enum RouterError {
         /// What the system said.
         source: io::Error,
     },
+    /// The hosts file, or a backup of it, cannot be used as it is; it was left as it was.
+    #[error("cannot use {}{}: {reason}", path.display(), line.map_or_else(String::new, |n| format!(", line {n}")))]
+    HostsFile {
+        /// The file.
+        path: PathBuf,
+        /// The line that is at fault, counted from 1, where it is one.
+        line: Option<usize>,
+        /// What is wrong with it, or what the system said.
+        reason: String,
+    },
+    /// This user may not write the hosts file (or may not read it).
+    #[error("{} belongs to the system: this user may not {action} it", path.display())]
+    HostsDenied {
+        /// The file.
+        path: PathBuf,
+        /// What is not allowed: "read", "write".
+        action: &'static str,
+    },
+    /// A name that is never written to a hosts file.
+    #[error("{name:?} cannot be written to a hosts file: {reason}")]
+    HostsName {
+        /// The name as given.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The hosts file gives this name another address already, outside of our block.
+    #[error("{name:?} is {address} already, by line {line} of {}", path.display())]
+    HostsTaken {
+        /// The name.
+        name: String,
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// The address it has there, as written.
+        address: String,
+    },
     /// Another router runs with the same home directory.
     #[error("another router (pid {}) runs in {}", pid.map_or_else(|| "unknown".to_owned(), |p| p.to_string()), home.display())]
     HomeInUse {
@@ -231,6 +269,10 @@ impl RouterError {
             Self::Listen { .. } => "LISTEN_FAILED",
             Self::NoPortAvailable { .. } => "NO_PORT_AVAILABLE",
             Self::File { .. } => "FILE_ERROR",
+            Self::HostsFile { .. } => "HOSTS_FILE",
+            Self::HostsDenied { .. } => "HOSTS_DENIED",
+            Self::HostsName { .. } => "HOSTS_NAME",
+            Self::HostsTaken { .. } => "HOSTS_TAKEN",
             Self::HomeInUse { .. } => "HOME_IN_USE",
             Self::Thread { .. } => "THREAD_FAILED",
             Self::Certificate { .. } => "CERTIFICATE_ERROR",
@@ -262,6 +304,9 @@ impl RouterError {
                 Some(format!("make room there and try again (df -h {dir} tells how much there is)"))
             }
             Self::File { .. } => Some("choose another directory: MASTRA_ROUTER_HOME=DIR or --home DIR".into()),
+            Self::HostsFile { line: Some(_), .. } => Some("mend that line with an editor, as root".into()),
+            Self::HostsDenied { .. } => Some("sudo mastra-router hosts sync".into()),
+            Self::HostsTaken { .. } => Some("remove that line, or choose another name".into()),
             Self::HomeInUse { .. } => Some("use it, stop it (mastra-router stop), or set another --home DIR".into()),
             Self::CaConstraints { remedy, .. } => Some(remedy.clone()),
             Self::NoProxyInStrategy => Some("set strategy to \"reverse-proxy\"".into()),

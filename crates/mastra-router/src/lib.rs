@@ -24,7 +24,8 @@
 //! # }
 //! ```
 //!
-//! Parts can be used by themselves: [`RouteRegistry`] and [`RouteTable`], [`PortManager`], [`HealthChecker`], [`ReverseProxy`].
+//! Parts can be used by themselves: [`RouteRegistry`] and [`RouteTable`], [`PortManager`], [`HealthChecker`], [`ReverseProxy`],
+//! [`HostsManager`].
 
 mod certificates;
 mod config;
@@ -35,6 +36,7 @@ mod event;
 mod health;
 mod holder;
 mod home;
+mod hosts;
 mod local;
 mod name;
 mod persist;
@@ -60,6 +62,7 @@ pub use event::RouterEvent;
 pub use health::{CheckKind, CheckOutcome, HealthChecker, HealthMonitor, HealthRecord, HealthSettings};
 pub use holder::port_holder;
 pub use home::{Home, HomeLock, InvokingUser};
+pub use hosts::{HostsChange, HostsEdit, HostsEntry, HostsFollower, HostsManager, HostsOwner, HostsSettings};
 pub use local::LocalEdgeRouter;
 pub use name::{BaseDomain, RouteName, suggest as suggest_name};
 pub use persist::SavedSettings;

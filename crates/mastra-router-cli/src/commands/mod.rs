@@ -3,6 +3,7 @@
 mod authority;
 mod demo;
 mod env;
+mod hosts;
 mod look;
 mod router;
 mod routes;
@@ -25,7 +26,7 @@ type Outcome = Result<ExitCode, Failure>;
 pub(crate) fn run(cli: Cli, output: &Output) -> Outcome {
     // Control work needs one thread; the proxy has its own.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let home = Home::resolve(cli.home);
+    let home = Home::resolve(cli.home.clone());
     let ended = runtime.block_on(async {
         let client = ControlClient::new(&home);
         match cli.command {
@@ -39,6 +40,7 @@ pub(crate) fn run(cli: Cli, output: &Output) -> Outcome {
             Command::Url(args) => look::url(&args.route, &client, output).await,
             Command::Health(args) => look::health(&args.route, &client, output).await,
             Command::Watch => look::watch(&client, output).await,
+            Command::Hosts(args) => hosts::run(args, cli.home.is_some(), &home, &client, output).await,
             Command::Port(args) => router::port(&args, &client, output).await,
             Command::Status => router::status(&client, output).await,
             Command::Stop => router::stop(&client, &home, output).await,

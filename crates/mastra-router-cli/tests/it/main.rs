@@ -12,6 +12,7 @@ mod config;
 mod demo;
 mod ending;
 mod home;
+mod hosts;
 mod kills;
 mod refused;
 mod router;

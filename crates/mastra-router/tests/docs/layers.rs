@@ -5,7 +5,7 @@ use std::path::Path;
 
 const WORDS: &[&str] = &["name", "target", "route", "config", "certificates", "error", "event"];
 const STATE: &[&str] = &["table", "registry", "ports", "holder", "directory", "transport"];
-const PARTS: &[&str] = &["proxy", "health", "tls", "persist"];
+const PARTS: &[&str] = &["proxy", "health", "tls", "hosts", "persist"];
 const TOOLS: &[&str] = &["trust"];
 const WIRING: &[&str] = &["provider", "url", "local"];
 const FACE: &[&str] = &["control", "home"];
