@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use mastra_router::BaseDomain;
 use mastra_router::trust::Fingerprint;
+use mastra_router::{BaseDomain, HostsMode};
+use serde::Deserialize;
 
 /// Names instead of ports for the servers of this machine.
 #[derive(Debug, Parser)]
@@ -258,8 +259,33 @@ pub(crate) struct Serve {
     /// Neither load nor save routes, leases and settings.
     #[arg(long)]
     pub(crate) no_save: bool,
+    /// Keep the routes' names in the hosts file [default: off].
+    #[arg(long, value_enum, value_name = "MODE")]
+    pub(crate) hosts: Option<HostsFile>,
     #[command(flatten)]
     pub(crate) tls: ServeTls,
+}
+
+/// Whether names are kept in the hosts file.
+#[derive(Clone, Copy, Debug, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum HostsFile {
+    /// They are not.
+    Off,
+    /// They are; where that fails it is reported, and routes work without.
+    BestEffort,
+    /// They are, and a route whose name cannot be written is refused.
+    Required,
+}
+
+impl From<HostsFile> for HostsMode {
+    fn from(mode: HostsFile) -> Self {
+        match mode {
+            HostsFile::Off => Self::Off,
+            HostsFile::BestEffort => Self::BestEffort,
+            HostsFile::Required => Self::Required,
+        }
+    }
 }
 
 #[derive(Args, Debug)]

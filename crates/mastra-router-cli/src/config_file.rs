@@ -9,6 +9,7 @@ use mastra_router::{
 };
 use serde::Deserialize;
 
+use crate::cli::HostsFile;
 use crate::failure::Failure;
 
 /// `mastra-router.toml`. What is left out keeps its default.
@@ -28,6 +29,7 @@ pub(crate) struct ConfigFile {
     health: Health,
     proxy: Proxy,
     tls: Tls,
+    hosts: Hosts,
     routes: Vec<toml::Spanned<RouteEntry>>,
 }
 
@@ -61,6 +63,7 @@ impl Default for ConfigFile {
             health: Health::default(),
             proxy: Proxy::default(),
             tls: Tls::default(),
+            hosts: Hosts::default(),
             routes: Vec::new(),
         }
     }
@@ -108,6 +111,14 @@ struct Proxy {
     max_connections: Option<usize>,
     pool_size: Option<usize>,
     max_hops: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Hosts {
+    mode: Option<HostsFile>,
+    path: Option<PathBuf>,
+    backup_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -263,12 +274,15 @@ impl ConfigFile {
         let tls = &self.tls;
         // Who brings a certificate wants it served.
         set(&mut config.enable_tls, &tls.enabled.or(tls.cert.as_ref().map(|_| true)));
+        set(&mut config.enable_hosts_file, &self.hosts.mode.map(Into::into));
         set(&mut config.tls.validity_days, &tls.validity_days);
         set(&mut config.tls.redirect_http, &tls.redirect_http);
         for (to, from) in [
             (&mut config.tls.cert_dir, &tls.cert_dir),
             (&mut config.tls.cert, &tls.cert),
             (&mut config.tls.key, &tls.key),
+            (&mut config.hosts.path, &self.hosts.path),
+            (&mut config.hosts.backup_dir, &self.hosts.backup_dir),
         ] {
             if from.is_some() {
                 to.clone_from(from);

@@ -257,9 +257,6 @@ impl LocalEdgeRouterConfig {
         if self.proxy.max_connections == 0 {
             return invalid("maxConnections", "it is 0");
         }
-        if self.enable_hosts_file != HostsMode::Off {
-            return invalid("enableHostsFile", "this version does not write the hosts file");
-        }
         if !(1..=VALIDITY_DAYS_MAX).contains(&self.tls.validity_days) {
             return invalid("tls.validityDays", "it is not between 1 and 397 days, the most that clients accept");
         }

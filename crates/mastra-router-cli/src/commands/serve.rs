@@ -57,6 +57,9 @@ async fn start(args: &Serve, home: &Home, output: &Output) -> Result<Running, Fa
         config.proxy.threads = args.threads;
     }
     apply_tls(&args.tls, &mut config);
+    if let Some(hosts) = args.hosts {
+        config.enable_hosts_file = hosts.into();
+    }
     if !(args.lan || file.lan) {
         loopback_only(&config.listen, "add --lan if that is what you want")?;
     }

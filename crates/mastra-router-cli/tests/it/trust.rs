@@ -138,7 +138,11 @@ fn without_an_authority() {
     let certs = desk.path(".mastra/certs");
     let ran = desk.run(["tls", "status"]);
     assert_eq!(ran.stdout, "");
-    ran.failed(3, "AUTHORITY_MISSING", &[certs.to_str().unwrap(), "hint: make it, as yourself: mastra-router tls trust"]);
+    ran.failed(
+        3,
+        "AUTHORITY_MISSING",
+        &[certs.to_str().unwrap(), "hint: make it, as yourself: mastra-router tls trust"],
+    );
     desk.run(["tls", "untrust", "--only", "java"]).ok();
     assert!(!desk.path(".mastra").exists(), "nothing was made by those who only look");
     assert!(desk.run(["env"]).ok().stdout.contains("NODE_EXTRA_CA_CERTS"));

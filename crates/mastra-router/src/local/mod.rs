@@ -1,6 +1,7 @@
 //! The router of this process: the only file that names all parts. It starts them, joins them, and stops them in order.
 
 mod admission;
+mod hosts;
 mod provider;
 mod saving;
 mod tls;
@@ -13,6 +14,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, MutexGuard, broadcast};
 
+use self::hosts::RouterHosts;
 use self::saving::{Restored, Saving};
 use self::tls::RouterTls;
 use crate::config::{LocalEdgeRouterConfig, RoutingStrategy};
@@ -58,6 +60,7 @@ struct Inner {
     registry: Arc<RouteRegistry>,
     urls: Arc<PublicUrls>,
     tls: Arc<RouterTls>,
+    hosts: RouterHosts,
     checker: HealthChecker,
     health: HealthMonitor,
     ports: Arc<PortManager>,
@@ -94,6 +97,7 @@ impl LocalEdgeRouter {
             reason: "it is empty".to_owned(),
         })?;
         let tls = Arc::new(RouterTls::new(&config, &base));
+        let hosts = RouterHosts::new(&config, &base)?;
         let checker = HealthChecker::new(path, checks.timeout, checks.failure_threshold).with_tls(tls.targets());
         let settings =
             HealthSettings { interval: checks.interval, concurrency: CHECKS_AT_ONCE, ..HealthSettings::default() };
@@ -114,6 +118,7 @@ impl LocalEdgeRouter {
             registry,
             urls,
             tls,
+            hosts,
             checker,
             health,
             ports: Arc::new(ports),
@@ -252,6 +257,7 @@ impl LocalEdgeRouter {
         self.inner.health.stop();
         self.stop_proxy().await;
         self.inner.health.stopped().await;
+        self.inner.hosts.stop().await;
         // Before the routes go: that they do is nobody's change.
         if let Some(saving) = &self.inner.saving {
             saving.stop().await;
@@ -289,6 +295,7 @@ impl LocalEdgeRouter {
         self.inner.ensure_tls(saved.map(|route| &route.spec)).await?;
         self.inner.start_proxy(&mut proxy)?;
         drop(proxy);
+        self.inner.hosts.follow(|| self.inner.registry.reader());
         self.resolve_saved().await;
         Ok(())
     }

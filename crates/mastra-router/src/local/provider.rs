@@ -31,6 +31,13 @@ impl EdgeRouterProvider for LocalEdgeRouter {
         let (route, version) = self.inner.registry.added(spec)?;
         self.log(&format!("Route registered: {} → {}", route.spec.name, self.inner.urls.of(&route)));
         let _ = self.inner.events.send(RouterEvent::Registered(self.inner.info(&route)));
+        if let Err(error) = self.inner.hosts.written(&route.spec.name).await {
+            if let Some((_, version)) = self.inner.registry.removed(route.id.as_str()) {
+                let _ = self.inner.events.send(RouterEvent::Removed(self.inner.info(&route)));
+                let _ = self.inner.saved(version).await;
+            }
+            return Err(error);
+        }
         self.inner.saved(version).await?;
         self.inner.health.check(&route, CheckKind::First).await;
         // An update may have come in during the check; the caller is told what is.
@@ -56,6 +63,14 @@ impl EdgeRouterProvider for LocalEdgeRouter {
             }
             Ok(new)
         })?;
+        if let Err(error) = self.inner.hosts.written(&route.spec.name).await {
+            // Only where nobody has changed it since.
+            let back = |spec: &RouteSpec| Ok(if *spec == route.spec { before.spec.clone() } else { spec.clone() });
+            if let Ok((_, version)) = self.inner.registry.updated(route_id, back) {
+                let _ = self.inner.saved(version).await;
+            }
+            return Err(error);
+        }
         self.inner.saved(version).await?;
         self.log(&format!("Route updated: {} → {}", route.spec.name, self.inner.urls.of(&route)));
         if route.target_revision != before.target_revision {

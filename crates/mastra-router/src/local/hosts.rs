@@ -1,0 +1,85 @@
+//! Names of this router in the hosts file, while its proxy serves them.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use crate::config::{HostsMode, LocalEdgeRouterConfig, RoutingStrategy};
+use crate::error::Result;
+use crate::hosts::{HostsFollower, HostsManager, HostsOwner, HostsSettings};
+use crate::name::{BaseDomain, RouteName};
+use crate::table::RouteTable;
+
+/// Tells the routers of a process apart that save nothing, and so have no directory to be known by.
+static UNNAMED: AtomicU32 = AtomicU32::new(0);
+
+/// What keeps the hosts file in step, once there is something to serve.
+pub(super) struct RouterHosts {
+    mode: HostsMode,
+    base: BaseDomain,
+    manager: Option<HostsManager>,
+    follower: OnceLock<HostsFollower>,
+}
+
+impl RouterHosts {
+    /// Nothing is written yet. In `port-mapping` no route is asked for by its name, and nothing ever is.
+    ///
+    /// # Errors
+    /// As [`HostsManager::new`].
+    pub(super) fn new(config: &LocalEdgeRouterConfig, base: &BaseDomain) -> Result<Self> {
+        let mode = match config.strategy {
+            RoutingStrategy::ReverseProxy => config.enable_hosts_file,
+            RoutingStrategy::PortMapping => HostsMode::Off,
+        };
+        let manager = match mode {
+            HostsMode::Off => None,
+            HostsMode::BestEffort | HostsMode::Required => Some(HostsManager::new(HostsSettings {
+                path: config.hosts.path.clone(),
+                backup_dir: config.hosts.backup_dir.clone(),
+                suffixes: vec![base.as_str().to_owned()],
+                ..HostsSettings::new(owner(config)?)
+            })?),
+        };
+        Ok(Self { mode, base: base.clone(), manager, follower: OnceLock::new() })
+    }
+
+    /// Follows the routes from now on. Doing it again does nothing.
+    pub(super) fn follow(&self, routes: impl FnOnce() -> watch::Receiver<Arc<RouteTable>>) {
+        if let Some(manager) = &self.manager {
+            self.follower.get_or_init(|| {
+                HostsFollower::start(&Handle::current(), routes(), self.base.clone(), self.mode, manager.clone())
+            });
+        }
+    }
+
+    /// Waits until the name is in the file, where it has to be.
+    ///
+    /// # Errors
+    /// As [`HostsFollower::written`].
+    pub(super) async fn written(&self, name: &RouteName) -> Result<()> {
+        match self.follower.get() {
+            Some(follower) if self.mode == HostsMode::Required => follower.written(name).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes the names out again.
+    pub(super) async fn stop(&self) {
+        if let Some(follower) = self.follower.get() {
+            follower.stop().await;
+        }
+    }
+}
+
+/// A router that saves its routes is the same one after a restart, and puts right what it left behind when it was killed.
+fn owner(config: &LocalEdgeRouterConfig) -> Result<HostsOwner> {
+    match &config.state_dir {
+        Some(dir) => Ok(HostsOwner::of_home(dir)),
+        None => {
+            let number = UNNAMED.fetch_add(1, Ordering::Relaxed);
+            HostsOwner::parse(&format!("pid-{}-{number}", std::process::id()))
+        }
+    }
+}
