@@ -65,8 +65,8 @@ impl Store {
     /// [`RouterError::HomeInUse`] where another router has it open, [`RouterError::File`] where it cannot be read or made.
     /// Then nothing was changed.
     pub(crate) fn open(path: &Path) -> Result<Opened> {
+        refuse_open_ancestors(path)?;
         let directory = Arc::new(Directory::open_or_create(path)?);
-        refuse_open_ancestors(&std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()))?;
         let lock = lock(&directory, path)?;
         let failed = |action| {
             let path = directory.path_of(JOURNAL);
