@@ -24,12 +24,13 @@ fn main() {
         std::env::args().skip(1).find(|arg| !arg.starts_with('-')).map_or_else(|| PathBuf::from("."), Into::into);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        println!("| saved routes | a change, saved in memory | a change, saved on disk | file | load |");
-        println!("|---|---|---|---|---|");
+        println!(
+            "| saved routes | a change, saved in memory | on a disk | a bare write there, in turn | file | load |"
+        );
+        println!("|---|---|---|---|---|---|");
         for size in SIZES {
             measure(size, &disk).await;
         }
-        println!("\na write of 250 bytes and an fdatasync on this disk: {}", shown(bare(&disk)));
         pause(*SIZES.last().unwrap(), &disk).await;
     });
 }
@@ -37,7 +38,7 @@ fn main() {
 async fn measure(size: usize, disk: &Path) {
     let memory = tempfile::tempdir_in("/dev/shm").unwrap();
     let router = filled(memory.path(), size).await;
-    let in_memory = changing(&router).await;
+    let [in_memory, _] = changing(&router, memory.path(), "memory").await;
     let bytes = fs::metadata(memory.path().join("routes.journal")).unwrap().len();
     router.close().await;
     let disk = tempfile::tempdir_in(disk).unwrap();
@@ -46,15 +47,11 @@ async fn measure(size: usize, disk: &Path) {
     let router = open(disk.path());
     let load = start.elapsed();
     assert_eq!(router.get_all_routes().len(), size);
-    let on_disk = changing(&router).await;
+    let [on_disk, bare] = changing(&router, disk.path(), "disk").await;
     router.close().await;
-    println!(
-        "| {size} | {} | {} | {:.1} MiB | {} |",
-        shown(in_memory),
-        shown(on_disk),
-        bytes as f64 / f64::from(1 << 20),
-        shown(load)
-    );
+    let file = format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
+    let [in_memory, on_disk, bare, load] = [in_memory, on_disk, bare, load].map(shown);
+    println!("| {size} | {in_memory} | {on_disk} | {bare} | {file} | {load} |");
 }
 
 /// The longest that a change takes while the file is written anew.
@@ -64,7 +61,7 @@ async fn pause(size: usize, disk: &Path) {
     let routes = router.get_all_routes();
     // As many void records as there are that count, so that it is about to be.
     for (turn, some) in routes.chunks(TOGETHER).enumerate() {
-        join_all(some.iter().map(|route| change(&router, route, turn))).await;
+        join_all(some.iter().map(|route| change(&router, route, format!("round-{turn}")))).await;
     }
     router.close().await;
     let dir = tempfile::tempdir_in(disk).unwrap();
@@ -76,7 +73,7 @@ async fn pause(size: usize, disk: &Path) {
     let (mut started, mut usual, mut meanwhile) = (None, Vec::new(), Vec::new());
     for turn in 0.. {
         let start = Instant::now();
-        change(&router, &routes[turn % size], turn + size).await;
+        change(&router, &routes[turn % size], format!("turn-{turn}")).await;
         let took = start.elapsed();
         if started.is_none() && new.exists() {
             started = Some(Instant::now());
@@ -92,7 +89,7 @@ async fn pause(size: usize, disk: &Path) {
     }
     // One more waits for the last step.
     let start = Instant::now();
-    change(&router, &routes[0], 0).await;
+    change(&router, &routes[0], "last".to_owned()).await;
     meanwhile.push(start.elapsed());
     let lasted = started.unwrap().elapsed();
     usual.sort_unstable();
@@ -132,40 +129,33 @@ async fn filled(dir: &Path, size: usize) -> LocalEdgeRouter {
     router
 }
 
-/// A change that is saved as a new route is, and leads to no health check.
-async fn change(router: &LocalEdgeRouter, route: &RouteInfo, turn: usize) {
-    let update = RouteUpdate { project_id: Some(format!("bench-{turn}")), ..RouteUpdate::default() };
+/// A change that is saved as a new route is, and leads to no health check. One that changes nothing would not be saved.
+async fn change(router: &LocalEdgeRouter, route: &RouteInfo, project: String) {
+    let update = RouteUpdate { project_id: Some(project), ..RouteUpdate::default() };
     router.update_route(route.route_id.as_str(), update).await.unwrap();
 }
 
-async fn changing(router: &LocalEdgeRouter) -> Duration {
+/// Median time of a change, and of a bare write and sync of as many bytes in the same directory, in turn with it: a disk that
+/// others use is not the same from one second to the next.
+async fn changing(router: &LocalEdgeRouter, dir: &Path, what: &str) -> [Duration; 2] {
     let routes = router.get_all_routes();
-    let mut times = Vec::with_capacity(CHANGES);
+    let mut file = File::create(dir.join("bare")).unwrap();
+    let mut times = [const { Vec::new() }; 2];
     for turn in 0..CHANGES {
         // From all over the table.
         let route = &routes[turn.wrapping_mul(2_654_435_761) % routes.len()];
         let start = Instant::now();
-        change(router, route, turn).await;
-        times.push(start.elapsed());
+        change(router, route, format!("{what}-{turn}")).await;
+        times[0].push(start.elapsed());
+        let start = Instant::now();
+        file.write_all(&[b'x'; 250]).unwrap();
+        file.sync_data().unwrap();
+        times[1].push(start.elapsed());
     }
-    times.sort_unstable();
-    times[CHANGES / 2]
-}
-
-/// What the disk takes by itself.
-fn bare(disk: &Path) -> Duration {
-    let dir = tempfile::tempdir_in(disk).unwrap();
-    let mut file = File::create(dir.path().join("file")).unwrap();
-    let mut times: Vec<Duration> = (0..CHANGES)
-        .map(|_| {
-            let start = Instant::now();
-            file.write_all(&[b'x'; 250]).unwrap();
-            file.sync_data().unwrap();
-            start.elapsed()
-        })
-        .collect();
-    times.sort_unstable();
-    times[CHANGES / 2]
+    times.map(|mut times| {
+        times.sort_unstable();
+        times[CHANGES / 2]
+    })
 }
 
 fn shown(time: Duration) -> String {

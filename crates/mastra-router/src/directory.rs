@@ -3,7 +3,7 @@
 use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Mode, OFlags};
@@ -11,20 +11,21 @@ use rustix::io::Errno;
 
 use crate::error::{Result, RouterError};
 
-/// Refuses a path that anybody could lead elsewhere: one with a directory above it that all users can write to, unless it
-/// is sticky, as /tmp is. Who owns those directories is not asked: a container's are often a stranger's, and what is
-/// opened in the end is checked by itself.
+/// Refuses a directory that anybody could put another in the place of: one below a directory that all users can write to,
+/// unless that is sticky, as /tmp is. It need not be there yet. Who owns the directories above is not asked: those of a
+/// container are often a stranger's, and what is opened in the end is checked by itself.
 ///
 /// # Errors
 /// [`RouterError::File`] with the directory at fault.
 pub(crate) fn refuse_open_ancestors(path: &Path) -> Result<()> {
-    use std::os::unix::fs::MetadataExt;
-    for above in path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()) {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let above = path.ancestors().skip(1).find_map(|above| std::fs::canonicalize(above).ok());
+    for above in above.iter().flat_map(|above| above.ancestors()) {
         let Ok(meta) = std::fs::metadata(above) else { continue };
         if meta.mode() & 0o1002 == 0o002 {
-            let reason = "every user can write to a directory above it; chmod o-w it";
+            let reason = "every user can write to it, and so replace what is below it; chmod o-w it";
             let source = io::Error::new(io::ErrorKind::PermissionDenied, reason);
-            return Err(RouterError::File { action: "use", path: above.to_owned(), source });
+            return Err(RouterError::File { action: "keep state below", path: above.to_owned(), source });
         }
     }
     Ok(())

@@ -21,6 +21,15 @@ pub struct RouteRegistry {
     unique_names: bool,
 }
 
+/// What became of routes that were configured.
+#[derive(Debug)]
+pub(crate) struct Configured {
+    /// Routes that made room.
+    pub(crate) displaced: Vec<Arc<Route>>,
+    /// Version of the first table that has the configured ones.
+    pub(crate) version: u64,
+}
+
 /// A change that was taken back.
 #[derive(Debug)]
 pub(crate) struct Reverted {
@@ -101,13 +110,13 @@ impl RouteRegistry {
         self.configure(specs, |_| false).map(drop).map_err(|(_, error)| error)
     }
 
-    /// As [`add_all`](Self::add_all), but routes that `give_way` names make room where they stand in the way. Returns those
-    /// that did, and the version of the new table; an error says which of the routes cannot be added.
+    /// As [`add_all`](Self::add_all), but routes that `give_way` names make room where they stand in the way. An error
+    /// says which of the routes cannot be added.
     pub(crate) fn configure(
         &self,
         specs: Vec<RouteSpec>,
         give_way: impl Fn(&Route) -> bool,
-    ) -> Result<(Vec<Arc<Route>>, u64), (usize, RouterError)> {
+    ) -> Result<Configured, (usize, RouterError)> {
         let _writing = self.writing();
         let mut table = RouteTable::clone(&self.table());
         let mut displaced = Vec::new();
@@ -129,7 +138,7 @@ impl RouteRegistry {
             let route = self.make(&table, spec, RouteOrigin::Configured).map_err(|error| (index, error))?;
             table.insert(route);
         }
-        Ok((displaced, self.publish(table)))
+        Ok(Configured { displaced, version: self.publish(table) })
     }
 
     /// Replaces a route by what `change` makes of it. The change is applied to the route as it is at that moment, so two

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::sync::Arc;
 
+use mastra_router::control::ControlClient;
+use mastra_router::{EdgeRouterProvider, Home, RouteConfig};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::{Value, json};
 
@@ -178,6 +180,28 @@ fn a_link_in_the_place_of_the_file_starts_nothing() {
     assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "mine");
 }
 
+/// Registers routes at the same time: each name, and whether it was told that it is there.
+fn at_once(desk: &Desk, many: usize) -> Vec<(String, bool)> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let client = ControlClient::new(&Home::resolve(Some(desk.home())));
+        let mut all = tokio::task::JoinSet::new();
+        for i in 0..many {
+            let client = client.clone();
+            all.spawn(async move {
+                let name = format!("n{i}");
+                let done = client.register_route(RouteConfig::new(&name, "p", &name, "127.0.0.1", 9)).await;
+                assert!(
+                    done.as_ref().map_err(|error| error.code()).err().is_none_or(|code| code == "FILE_ERROR"),
+                    "{done:?}"
+                );
+                (name, done.is_ok())
+            });
+        }
+        all.join_all().await
+    })
+}
+
 /// A limit on the size of files stands for a disk that is full.
 #[test]
 fn what_cannot_be_saved_does_not_take_place() {
@@ -221,7 +245,23 @@ fn what_cannot_be_saved_does_not_take_place() {
             assert_eq!(size(), full, "{args:?}");
         }
     }
+    // Many at once, of which the disk takes some: who was told that it is there finds it, and nobody else does.
+    limit(Some(full + 2_000));
+    let told = at_once(&desk, 40);
+    assert!(told.iter().any(|(_, done)| !done), "the disk is full");
+    let there: Vec<String> = routes(&desk)
+        .iter()
+        .map(|route| route[1].as_str().unwrap().to_owned())
+        .filter(|d| d.starts_with('n'))
+        .collect();
+    let mut expected: Vec<String> = told.into_iter().filter(|(_, done)| *done).map(|(name, _)| name).collect();
+    expected.sort_by_key(|name| there.iter().position(|found| found == name));
+    assert_eq!(there, expected);
     limit(None);
+    for name in there {
+        desk.run(["rm", &name]).ok();
+    }
+    assert_eq!(routes(&desk), before);
     assert_eq!(desk.run(["port"]).ok().stdout.len(), port.len());
     desk.run(["add", "new", "9"]).ok();
     desk.run(["rm", "other"]).ok();

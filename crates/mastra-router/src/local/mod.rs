@@ -24,7 +24,7 @@ use crate::health::{HealthChecker, HealthMonitor, HealthSettings};
 use crate::name::BaseDomain;
 use crate::ports::PortManager;
 use crate::proxy::ReverseProxy;
-use crate::registry::RouteRegistry;
+use crate::registry::{Configured, RouteRegistry};
 use crate::route::{HealthPath, Route, RouteConfig, RouteInfo, RouteSpec};
 use crate::url::PublicUrls;
 
@@ -240,7 +240,7 @@ impl LocalEdgeRouter {
         }
         let gives_way = |route: &Route| self.inner.saving.as_ref().is_some_and(|saving| saving.gives_way(route));
         let configured = self.inner.registry.configure(specs, gives_way);
-        let (displaced, version) = configured.map_err(|(index, error)| (Some(index), error))?;
+        let Configured { displaced, version } = configured.map_err(|(index, error)| (Some(index), error))?;
         for route in displaced {
             let (name, deployment) = (&route.spec.name, &route.spec.deployment_id);
             tracing::warn!("the saved route {name} of deployment {deployment} gives way to a configured one");

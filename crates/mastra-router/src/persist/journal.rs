@@ -141,6 +141,9 @@ mod tests {
     use super::super::record::tests::route;
     use super::*;
 
+    /// Ids of routes, and ports.
+    type State = (Vec<String>, Vec<u16>);
+
     fn put(i: u64) -> Change {
         Change::Put(RouteRecord::from(&route(i)))
     }
@@ -150,7 +153,7 @@ mod tests {
     }
 
     /// A small file, and what each of its lines leads to.
-    fn sample() -> (Vec<Vec<u8>>, Vec<(Vec<String>, Vec<u16>)>) {
+    fn sample() -> (Vec<Vec<u8>>, Vec<State>) {
         let lines = vec![
             header(),
             line(&[put(1)]),
@@ -168,7 +171,7 @@ mod tests {
         (lines, states)
     }
 
-    fn state(contents: &Contents) -> (Vec<String>, Vec<u16>) {
+    fn state(contents: &Contents) -> State {
         let mut ids: Vec<String> = contents.routes.keys().cloned().collect();
         ids.sort();
         (ids, contents.ports.iter().copied().collect())
@@ -212,7 +215,7 @@ mod tests {
                 bad[at] ^= flip;
                 match read(&bad) {
                     Err(Fault::Damaged { .. }) => assert!(at < last, "{at}"),
-                    Err(Fault::Newer) => assert_eq!(bad[at].is_ascii_digit(), true, "{at}"),
+                    Err(Fault::Newer) => assert!(bad[at].is_ascii_digit(), "{at}"),
                     // Without its end, the line before the last is part of it.
                     Ok(contents) => {
                         assert!(at >= last - 1, "{at}");

@@ -12,6 +12,7 @@ const SEQUENCE_MAX: u64 = 1 << 53;
 /// One change of the saved state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::large_enum_variant, reason = "nearly all changes are the large one, and few are held at a time")]
 pub(super) enum Change {
     /// A route is there, in the place of an older one with its id.
     Put(RouteRecord),

@@ -87,8 +87,8 @@ impl SavedSettings {
     /// # Errors
     /// [`RouterError::File`]; then the old ones are there.
     pub fn save(&self, dir: &Path) -> Result<()> {
+        refuse_open_ancestors(dir)?;
         let directory = Directory::open_or_create(dir)?;
-        refuse_open_ancestors(&std::fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned()))?;
         let strategy = self.strategy.map(|strategy| match strategy {
             RoutingStrategy::PortMapping => StrategyRecord::PortMapping,
             RoutingStrategy::ReverseProxy => StrategyRecord::ReverseProxy,

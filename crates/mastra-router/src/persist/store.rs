@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
-use super::journal::{self, Fault, Tail};
+use super::journal::{self, Contents, Fault, Tail};
 use super::record::{Change, RouteRecord};
 use super::rewriting::{NEW, Rewriting, Written, write_new};
 use crate::directory::{Directory, refuse_open_ancestors};
@@ -65,96 +65,24 @@ impl Store {
     /// [`RouterError::HomeInUse`] where another router has it open, [`RouterError::File`] where it cannot be read or made.
     /// Then nothing was changed.
     pub(crate) fn open(path: &Path) -> Result<Opened> {
+        refuse_open_ancestors(path)?;
         let directory = Arc::new(Directory::open_or_create(path)?);
-        refuse_open_ancestors(&std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()))?;
         let lock = lock(&directory, path)?;
-        let failed = |action| {
-            let path = directory.path_of(JOURNAL);
-            move |source| RouterError::File { action, path, source }
-        };
-        let found = directory.open_own_file(JOURNAL).map_err(failed("open"))?;
-        let mut bytes = Vec::new();
-        if let Some(mut file) = found.as_ref() {
-            file.read_to_end(&mut bytes).map_err(failed("read"))?;
-        }
-        let mut warnings = Vec::new();
-        let mut aside = None;
-        let mut contents = journal::Contents::default();
-        let journal = match found {
-            None => None,
-            Some(file) => match journal::read(&bytes) {
-                Ok(read) => {
-                    contents = read;
-                    Some(file)
-                }
-                Err(fault) => {
-                    let (kind, what) = match fault {
-                        Fault::Newer => ("newer", "was written by a newer version".to_owned()),
-                        Fault::Damaged { line } => ("corrupt", format!("is damaged in line {line}")),
-                    };
-                    let name = put_aside(&directory, kind).map_err(failed("put aside"))?;
-                    let kept = directory.path_of(&name).display().to_string();
-                    warnings
-                        .push(format!("{} {what}; it is kept as {kept}, and no route was loaded", shown(&directory)));
-                    aside = Some(name);
-                    None
-                }
-            },
-        };
-        drop(bytes);
-        if contents.tail == Tail::Damaged {
-            let name = put_aside(&directory, "corrupt").map_err(failed("put aside"))?;
-            let kept = directory.path_of(&name).display().to_string();
-            warnings.push(format!(
-                "the last write of {} is damaged and was left out; the file is kept as {kept}",
-                shown(&directory)
-            ));
-            aside = Some(name);
-        }
-        // With a damaged end it has two names now, and the other one is not to lose that end.
-        let journal = journal.filter(|_| contents.tail != Tail::Damaged);
-        let written = match journal {
-            Some(file) => {
-                if contents.tail == Tail::Torn {
-                    tracing::debug!("a write that was cut off was taken from {}", shown(&directory));
-                    file.set_len(contents.whole as u64).map_err(failed("write"))?;
-                }
-                Written { file, length: contents.whole as u64, changes: contents.changes }
-            }
+        let Found { contents, journal, aside, warnings } = Found::read(&directory)?;
+        let Written { file: journal, length, changes } = match journal {
+            Some(journal) => journal,
             None => {
-                let records = contents.routes.values().cloned().map(Change::Put);
-                let changes: Vec<Change> = records.chain(contents.ports.iter().copied().map(Change::Lease)).collect();
-                let written = write_new(&directory, changes.into_iter(), &AtomicBool::new(false));
-                let written = written.and_then(|written| directory.rename(NEW, JOURNAL).map(|()| written));
-                let written = written.inspect_err(|_| undo_aside(&directory, aside.as_deref()));
-                let written = written.map_err(failed("create"))?;
-                directory.sync().map_err(failed("create"))?;
+                let written = create(&directory, &contents, aside.as_deref())?;
                 sync_above(path);
                 written
             }
         };
         // A killed router may have left one; where nothing was written just now, it is of no use to anyone.
         let _ = directory.remove(NEW);
-
-        let mut unfit = Vec::new();
-        let mut routes = Vec::with_capacity(contents.routes.len());
-        for (id, record) in contents.routes {
-            match record.route() {
-                Ok(route) => routes.push(route),
-                Err(error) => unfit.push(format!("{id}: {error}")),
-            }
-        }
-        routes.sort_unstable_by_key(|route: &Route| route.sequence);
-        routes.dedup_by(|later, earlier| {
-            let same = later.sequence == earlier.sequence;
-            if same {
-                unfit.push(format!("{}: another route has its place", later.id));
-            }
-            same
-        });
-        let Written { file: journal, length, changes } = written;
+        let ports = contents.ports.clone();
+        let (routes, unfit) = routes(contents);
         let store = Self { directory, lock, journal, length, changes, doubtful: false, rewriting: None };
-        Ok(Opened { store, routes, ports: contents.ports, warnings, unfit })
+        Ok(Opened { store, routes, ports, warnings, unfit })
     }
 
     /// The file, for people.
@@ -275,6 +203,83 @@ impl Snapshot {
         let routes = registered.map(|route| Change::Put(RouteRecord::from(&**route)));
         routes.chain(self.ports.iter().copied().map(Change::Lease))
     }
+}
+
+/// What there is of a state.
+struct Found {
+    contents: Contents,
+    /// `None` where there is none that can be gone on with.
+    journal: Option<Written>,
+    /// The second name of one that cannot.
+    aside: Option<String>,
+    warnings: Vec<String>,
+}
+
+impl Found {
+    fn read(directory: &Directory) -> Result<Self> {
+        let failed = |action| move |source| failed(directory, action, source);
+        let mut found = Self { contents: Contents::default(), journal: None, aside: None, warnings: Vec::new() };
+        let Some(mut file) = directory.open_own_file(JOURNAL).map_err(failed("open"))? else { return Ok(found) };
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(failed("read"))?;
+        let (kind, why) = match journal::read(&bytes) {
+            Ok(contents) if contents.tail != Tail::Damaged => {
+                if contents.tail == Tail::Torn {
+                    file.set_len(contents.whole as u64).map_err(failed("write"))?;
+                }
+                found.journal = Some(Written { file, length: contents.whole as u64, changes: contents.changes });
+                found.contents = contents;
+                return Ok(found);
+            }
+            Ok(contents) => {
+                found.contents = contents;
+                ("corrupt", "is damaged in its last line, which was left out".to_owned())
+            }
+            Err(Fault::Newer) => ("newer", "was written by a newer version, and no route was loaded".to_owned()),
+            Err(Fault::Damaged { line }) => ("corrupt", format!("is damaged in line {line}, and no route was loaded")),
+        };
+        let name = put_aside(directory, kind).map_err(failed("put aside"))?;
+        let kept = directory.path_of(&name);
+        found.warnings.push(format!("{} {why}; it is kept as {}", shown(directory), kept.display()));
+        found.aside = Some(name);
+        Ok(found)
+    }
+}
+
+/// Makes a journal, in the place of one that was put aside.
+fn create(directory: &Directory, contents: &Contents, aside: Option<&str>) -> Result<Written> {
+    let records = contents.routes.values().cloned().map(Change::Put);
+    let changes = records.chain(contents.ports.iter().copied().map(Change::Lease));
+    let written = write_new(directory, changes, &AtomicBool::new(false));
+    let named = written.and_then(|written| directory.rename(NEW, JOURNAL).map(|()| written));
+    let written = named.inspect_err(|_| undo_aside(directory, aside));
+    let synced = written.and_then(|written| directory.sync().map(|()| written));
+    synced.map_err(|source| failed(directory, "create", source))
+}
+
+/// The routes of the records, in the order of registration, and those that are none.
+fn routes(contents: Contents) -> (Vec<Route>, Vec<String>) {
+    let mut unfit = Vec::new();
+    let mut routes: Vec<Route> = Vec::with_capacity(contents.routes.len());
+    for (id, record) in contents.routes {
+        match record.route() {
+            Ok(route) => routes.push(route),
+            Err(error) => unfit.push(format!("{id}: {error}")),
+        }
+    }
+    routes.sort_unstable_by_key(|route| route.sequence);
+    routes.dedup_by(|later, earlier| {
+        let same = later.sequence == earlier.sequence;
+        if same {
+            unfit.push(format!("{}: another route has its place", later.id));
+        }
+        same
+    });
+    (routes, unfit)
+}
+
+fn failed(directory: &Directory, action: &'static str, source: io::Error) -> RouterError {
+    RouterError::File { action, path: directory.path_of(JOURNAL), source }
 }
 
 /// Locks the state for this process. The system unlocks it when the process ends, however it does.

@@ -88,7 +88,10 @@ async fn a_directory_of_others() {
     let above = desk.state();
     let above = above.parent().unwrap();
     fs::set_permissions(above, fs::Permissions::from_mode(0o777)).unwrap();
-    refused(&desk, "every user can write to a directory above it");
+    refused(&desk, "every user can write to it");
+    fs::remove_dir(desk.state()).unwrap();
+    refused(&desk, "every user can write to it");
+    assert!(!desk.state().exists(), "nothing was made there");
     fs::set_permissions(above, fs::Permissions::from_mode(0o1777)).unwrap();
     drop(desk.router());
 }
