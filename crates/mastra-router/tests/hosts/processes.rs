@@ -15,7 +15,7 @@ fn all_add(desk: &Desk, owner: impl Fn(usize) -> String) -> BTreeSet<String> {
         .collect();
     let ended: Vec<Output> = running.into_iter().map(|child| child.wait_with_output().unwrap()).collect();
     for output in ended {
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
     (0..PROCESSES).flat_map(of).collect()
 }
