@@ -134,7 +134,9 @@ fn without_privilege_the_command_to_run_is_told() {
     // What everybody can get at: a copy of the command, and a hosts file that is root's.
     let public = tempfile::tempdir().unwrap();
     let (program, file) = (public.path().join("mastra-router"), public.path().join("hosts"));
-    fs::copy(env!("CARGO_BIN_EXE_mastra-router"), &program).unwrap();
+    // By another process: a descriptor of ours, copied into a child that is just being spawned, would keep it busy.
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_mastra-router")).arg(&program).status().unwrap();
+    assert!(copied.success());
     fs::write(&file, PLAIN).unwrap();
     for (path, mode) in [(public.path().to_owned(), 0o755), (program.clone(), 0o755), (file.clone(), 0o644)] {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();

@@ -72,7 +72,8 @@ impl Place {
         let real = match std::fs::canonicalize(path) {
             Ok(real) => real,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if std::fs::symlink_metadata(path).is_ok() {
+                // A plain file there has been made since.
+                if std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink()) {
                     return Err(unusable(path, "it is a symbolic link to a file that does not exist"));
                 }
                 let parent = path.parent().unwrap_or(Path::new("/"));

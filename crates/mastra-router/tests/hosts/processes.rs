@@ -15,7 +15,7 @@ fn all_add(desk: &Desk, owner: impl Fn(usize) -> String) -> BTreeSet<String> {
         .collect();
     let ended: Vec<Output> = running.into_iter().map(|child| child.wait_with_output().unwrap()).collect();
     for output in ended {
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
     (0..PROCESSES).flat_map(of).collect()
 }
@@ -38,6 +38,28 @@ fn processes_that_add_at_once_lose_nothing() {
 fn the_first_of_many_makes_the_file() {
     let desk = Desk::empty();
     assert_eq!(all_add(&desk, |_| "one".to_owned()), desk.names());
+}
+
+/// As the one before, with less between the start and the race, and so many times.
+#[test]
+fn a_file_that_is_made_by_many_is_made_once() {
+    const THREADS: usize = 8;
+    let desk = Desk::empty();
+    for round in 0..100 {
+        let barrier = std::sync::Barrier::new(THREADS);
+        std::thread::scope(|scope| {
+            for i in 0..THREADS {
+                let (desk, barrier) = (&desk, &barrier);
+                scope.spawn(move || {
+                    let hosts = desk.manager(&format!("owner{i}"));
+                    barrier.wait();
+                    hosts.add([format!("n{i}.test")]).unwrap_or_else(|error| panic!("round {round}: {error}"));
+                });
+            }
+        });
+        assert_eq!(desk.names().len(), THREADS, "round {round}");
+        std::fs::remove_file(&desk.file).unwrap();
+    }
 }
 
 #[test]
