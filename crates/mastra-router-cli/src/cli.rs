@@ -291,8 +291,8 @@ impl From<HostsFile> for HostsMode {
 #[derive(Args, Debug)]
 pub(crate) struct ServeTls {
     /// Serve HTTPS, and make every route's URL https, with certificates of a local authority.
-    #[arg(long)]
-    pub(crate) tls: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) tls: Option<bool>,
     /// Certificate to serve instead of issued ones (PEM, with its chain); goes with --key and means --tls.
     #[arg(long, value_name = "FILE", requires = "key")]
     pub(crate) cert: Option<PathBuf>,

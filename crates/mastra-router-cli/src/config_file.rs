@@ -240,6 +240,11 @@ impl ConfigFile {
         Ok((file, configured))
     }
 
+    /// Whether the file says that URLs are `https`, or are not. Who brings a certificate wants it served.
+    pub(crate) fn tls(&self) -> Option<bool> {
+        self.tls.enabled.or(self.tls.cert.as_ref().map(|_| true))
+    }
+
     /// Puts the file's settings over `config`.
     pub(crate) fn apply(&self, config: &mut LocalEdgeRouterConfig) {
         fn set<T: Clone>(to: &mut T, from: &Option<T>) {
@@ -272,8 +277,7 @@ impl ConfigFile {
         set(&mut config.log_routes, &self.log_routes);
         set(&mut config.allow_remote_targets, &self.allow_remote_targets);
         let tls = &self.tls;
-        // Who brings a certificate wants it served.
-        set(&mut config.enable_tls, &tls.enabled.or(tls.cert.as_ref().map(|_| true)));
+        set(&mut config.enable_tls, &self.tls());
         set(&mut config.enable_hosts_file, &self.hosts.mode.map(Into::into));
         set(&mut config.tls.validity_days, &tls.validity_days);
         set(&mut config.tls.redirect_http, &tls.redirect_http);

@@ -78,6 +78,7 @@ async fn start(args: &Serve, home: &Home, output: &Output) -> Result<Running, Fa
         listen: if asked.listen.is_empty() && file.listen.is_none() { saved.listen.clone() } else { Vec::new() },
         base_domain: saved.base_domain.clone().filter(|_| asked.base_domain.is_none() && file.base_domain.is_none()),
         strategy: saved.strategy.filter(|_| asked.strategy.is_none() && file.strategy.is_none()),
+        tls: saved.tls.filter(|_| asked.tls.is_none() && file.tls().is_none()),
     };
     if used != SavedSettings::default() {
         put_over(&mut config, &used);
@@ -93,6 +94,7 @@ async fn start(args: &Serve, home: &Home, output: &Output) -> Result<Running, Fa
         },
         base_domain: asked.base_domain.or_else(|| saved.base_domain.clone()),
         strategy: asked.strategy.or(saved.strategy),
+        tls: asked.tls.or(saved.tls),
     };
     if kept != saved
         && let Err(error) = kept.save(home.path())
@@ -108,11 +110,15 @@ fn asked_for(args: &Serve) -> SavedSettings {
         Strategy::PortMapping => RoutingStrategy::PortMapping,
         Strategy::ReverseProxy => RoutingStrategy::ReverseProxy,
     });
-    SavedSettings { listen: args.listen.clone(), base_domain: args.base_domain.clone(), strategy }
+    let tls = args.tls.tls.or(args.tls.cert.as_ref().map(|_| true));
+    SavedSettings { listen: args.listen.clone(), base_domain: args.base_domain.clone(), strategy, tls }
 }
 
 fn put_over(config: &mut LocalEdgeRouterConfig, settings: &SavedSettings) {
-    let SavedSettings { listen, base_domain, strategy } = settings;
+    let SavedSettings { listen, base_domain, strategy, tls } = settings;
+    if let Some(tls) = tls {
+        config.enable_tls = *tls;
+    }
     if !listen.is_empty() {
         config.listen.clone_from(listen);
     }
@@ -126,10 +132,11 @@ fn put_over(config: &mut LocalEdgeRouterConfig, settings: &SavedSettings) {
 
 /// Settings as they are typed.
 fn flags(settings: &SavedSettings) -> String {
-    let SavedSettings { listen, base_domain, strategy } = settings;
+    let SavedSettings { listen, base_domain, strategy, tls } = settings;
     let mut flags: Vec<String> = listen.iter().map(|address| format!("--listen {address}")).collect();
     flags.extend(base_domain.iter().map(|domain| format!("--base-domain {domain}")));
     flags.extend(strategy.iter().map(|strategy| format!("--strategy {}", name(*strategy))));
+    flags.extend(tls.iter().map(|tls| if *tls { "--tls".to_owned() } else { "--tls=false".to_owned() }));
     flags.join(" ")
 }
 
@@ -150,7 +157,6 @@ fn apply_tls(args: &ServeTls, config: &mut LocalEdgeRouterConfig) {
         tls.cert_dir.clone_from(&args.cert_dir);
     }
     tls.redirect_http |= args.redirect_http;
-    config.enable_tls |= args.tls || args.cert.is_some();
 }
 
 /// Nothing listens where other machines reach it unless that was asked for.

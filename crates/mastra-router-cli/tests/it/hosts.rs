@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::router::{Desk, Router, Running};
+use crate::router::{Desk, Router, Running, wait_for};
 
 const PLAIN: &str = "127.0.0.1\tlocalhost\n10.0.0.7 printer.lan\n";
 
@@ -176,4 +176,65 @@ fn without_privilege_the_command_to_run_is_told() {
     run(&["hosts", "sync", "--home", h, "--hosts-file", f]).ok();
     let hint = format!("hint: sudo mastra-router hosts clean --hosts-file {f}");
     run(&["hosts", "clean", "--hosts-file", f]).failed(5, "HOSTS_DENIED", &[&hint]);
+}
+
+/// A router that keeps the hosts file `hosts` in this mode.
+fn keeping(desk: Arc<Desk>, mode: &str) -> Router {
+    let file = desk.path("hosts");
+    let text = format!("[hosts]\nmode = \"{mode}\"\npath = {file:?}\nbackup_dir = {:?}\n", desk.path("backups"));
+    let config = desk.write("mastra-router.toml", &text);
+    Router::start_at(desk, &["--config", config.to_str().unwrap()])
+}
+
+#[test]
+fn a_router_keeps_the_file_in_step_and_leaves_it_as_it_was() {
+    let desk = Arc::new(Desk::new());
+    let file = desk.write("hosts", PLAIN);
+    let read = || fs::read_to_string(&file).unwrap();
+    let router = keeping(desk.clone(), "required");
+    router.run(&["add", "shop", "9"]).ok();
+    // What is registered is in the file: nothing has to be waited for.
+    assert!(read().starts_with(PLAIN) && read().contains("127.0.0.1\tshop.localhost\t"), "{}", read());
+    router.run(&["update", "shop", "--name", "store"]).ok();
+    assert!(read().contains("\tstore.localhost\t") && !read().contains("shop.localhost"), "{}", read());
+    router.run(&["rm", "store"]).ok();
+    router.run(&["add", "last", "9"]).ok();
+    assert!(!read().contains("store.localhost") && read().contains("last.localhost"), "{}", read());
+    router.run(&["stop"]).ok();
+    assert_eq!(read(), PLAIN);
+}
+
+#[test]
+fn a_killed_router_leaves_its_names_to_the_next() {
+    let desk = Arc::new(Desk::new());
+    let file = desk.write("hosts", PLAIN);
+    let read = || fs::read_to_string(&file).unwrap();
+    let router = keeping(desk.clone(), "best-effort");
+    router.run(&["add", "shop", "9"]).ok();
+    wait_for("the name", || read().contains("shop.localhost"));
+    drop(router);
+    let next = keeping(desk, "required");
+    next.run(&["rm", "shop"]).ok();
+    next.run(&["add", "other", "9"]).ok();
+    assert!(!read().contains("shop.localhost") && read().contains("other.localhost"), "{}", read());
+    next.run(&["stop"]).ok();
+    assert_eq!(read(), PLAIN);
+}
+
+#[test]
+fn a_name_that_has_to_be_in_the_file_and_cannot_be_is_refused() {
+    let desk = Arc::new(Desk::new());
+    let file = desk.write("hosts", &format!("{PLAIN}10.0.0.8 shop.localhost\n"));
+    let router = keeping(desk, "required");
+    router.run(&["add", "shop", "9"]).failed(4, "HOSTS_TAKEN", &["shop.localhost"]);
+    router.run(&["add", "agent", "9"]).ok();
+    router.run(&["update", "agent", "--name", "shop"]).failed(4, "HOSTS_TAKEN", &["shop.localhost"]);
+    let routes = router.routes();
+    assert_eq!(
+        routes.as_array().unwrap().iter().map(|r| r["subdomain"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["agent"]
+    );
+    fs::write(&file, "# BEGIN MASTRA LOCAL ROUTING\n").unwrap();
+    router.run(&["add", "third", "9"]).failed(1, "HOSTS_FILE", &["line 1"]);
+    assert_eq!(router.routes().as_array().unwrap().len(), 1);
 }

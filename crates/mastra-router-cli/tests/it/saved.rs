@@ -273,3 +273,18 @@ fn what_cannot_be_saved_does_not_take_place() {
     assert_eq!(routes(&router.desk), after);
     assert_eq!(get(router.proxy, "shop.localhost", "/").1, "app/");
 }
+
+#[test]
+fn urls_that_were_https_are_so_again() {
+    let desk = Desk::new();
+    let certs = desk.path("certs");
+    let (first, _) = serve(&desk, &["--listen", "127.0.0.1:0", "--tls", "--cert-dir", certs.to_str().unwrap()]);
+    assert!(desk.run(["add", "shop", "9", "-q"]).ok().stdout.starts_with("https://shop.localhost:"));
+    drop(first);
+    let (again, _) = serve(&desk, &["--cert-dir", certs.to_str().unwrap()]);
+    assert!(desk.run(["url", "shop"]).ok().stdout.starts_with("https://"));
+    again.until_said("As the last time: --listen 127.0.0.1:0 --tls");
+    drop(again);
+    let (_plain, _) = serve(&desk, &["--tls=false"]);
+    assert!(desk.run(["url", "shop"]).ok().stdout.starts_with("http://"));
+}

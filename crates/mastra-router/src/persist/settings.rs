@@ -27,6 +27,8 @@ pub struct SavedSettings {
     pub base_domain: Option<String>,
     /// How routes are reached.
     pub strategy: Option<RoutingStrategy>,
+    /// Whether URLs are `https`.
+    pub tls: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -44,6 +46,8 @@ struct SettingsRecord {
     base_domain: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     strategy: Option<StrategyRecord>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tls: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -94,7 +98,7 @@ impl SavedSettings {
             RoutingStrategy::ReverseProxy => StrategyRecord::ReverseProxy,
         });
         let (listen, base_domain) = (self.listen.clone(), self.base_domain.clone());
-        let record = SettingsRecord { version: VERSION, listen, base_domain, strategy };
+        let record = SettingsRecord { version: VERSION, listen, base_domain, strategy, tls: self.tls };
         let written = serde_json::to_string_pretty(&record).map_err(io::Error::other).and_then(|json| {
             if directory.has(NEW)? {
                 directory.remove(NEW)?;
@@ -120,7 +124,7 @@ impl SavedSettings {
             StrategyRecord::PortMapping => RoutingStrategy::PortMapping,
             StrategyRecord::ReverseProxy => RoutingStrategy::ReverseProxy,
         });
-        Some(Self { listen: record.listen, base_domain: record.base_domain, strategy })
+        Some(Self { listen: record.listen, base_domain: record.base_domain, strategy, tls: record.tls })
     }
 }
 

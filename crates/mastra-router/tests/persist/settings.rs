@@ -13,6 +13,7 @@ fn full() -> SavedSettings {
         listen: vec!["127.0.0.1:0".parse().unwrap(), "[::1]:8080".parse().unwrap()],
         base_domain: Some("dev.test".into()),
         strategy: Some(RoutingStrategy::PortMapping),
+        tls: Some(true),
     }
 }
 
