@@ -4,4 +4,5 @@ mod client;
 mod h2c;
 mod http2;
 mod streams;
+mod targets;
 mod websocket;
