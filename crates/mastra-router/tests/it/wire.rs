@@ -135,6 +135,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.read.drain(..n).collect()
     }
 
+    /// As many bytes, or `None` where the connection ended before.
+    pub(crate) async fn exactly_or_end(&mut self, n: usize) -> Option<Vec<u8>> {
+        while self.read.len() < n {
+            if self.fill().await != Ok(true) {
+                return None;
+            }
+        }
+        Some(self.read.drain(..n).collect())
+    }
+
     /// All that comes until the end.
     pub(crate) async fn rest(&mut self) -> (Vec<u8>, End) {
         loop {

@@ -498,7 +498,7 @@ async fn a_thousand_answers_of_a_mebibyte_on_one_connection() {
 }
 
 /// Bytes of memory that this process has.
-fn resident() -> usize {
+pub(super) fn resident() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
     statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }
