@@ -23,7 +23,7 @@ const ACK: u8 = 1;
 const END_HEADERS: u8 = 4;
 
 /// A connection in HTTP/2, frame by frame.
-struct Frames {
+pub(super) struct Frames {
     wire: Wire<TlsStream<TcpStream>>,
     next: u32,
 }
@@ -104,7 +104,7 @@ fn head(changes: &[(&str, Option<&str>)], more: &[(&str, &str)]) -> Vec<u8> {
 
 impl Frames {
     /// With the settings exchanged.
-    async fn start(edge: &Secure) -> Self {
+    pub(super) async fn start(edge: &Secure) -> Self {
         let io = edge.tls("app.localhost", &HTTP2).await;
         let mut frames = Self { wire: Wire { io, read: Vec::new() }, next: 1 };
         frames.wire.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
@@ -155,7 +155,7 @@ impl Frames {
     }
 
     /// How the connection ends: with a GOAWAY of which code.
-    async fn goaway(&mut self) -> Option<u32> {
+    pub(super) async fn goaway(&mut self) -> Option<u32> {
         let mut code = None;
         while let Some(frame) = self.read().await {
             if frame.kind == GOAWAY {

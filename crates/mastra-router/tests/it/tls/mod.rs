@@ -4,6 +4,7 @@ mod client;
 mod frames;
 mod h2c;
 mod http2;
+mod lifecycle;
 mod streams;
 mod targets;
 mod websocket;
