@@ -51,8 +51,17 @@ impl Secure {
             change(config);
         })
         .await;
+        Self::of(edge)
+    }
+
+    pub(crate) fn of(edge: Edge) -> Self {
         let roots = roots(&edge);
         Self { edge, roots }
+    }
+
+    /// Makes the clients believe one more certificate.
+    pub(crate) fn believe(&mut self, certificate: CertificateDer<'static>) {
+        self.roots.add(certificate).unwrap();
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

@@ -5,6 +5,7 @@ mod frames;
 mod h2c;
 mod http2;
 mod lifecycle;
+mod listener;
 mod streams;
 mod targets;
 mod websocket;
