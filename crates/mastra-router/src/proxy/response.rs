@@ -14,6 +14,11 @@ pub(crate) trait AnswerHead: Sized {
     /// Of the answer that takes an upgrade.
     fn switched(head: &ResponseHead<'_>) -> Self;
 
+    /// Whether an answer with this status, to a request for a WebSocket, would be taken for the upgrade.
+    fn looks_switched(_status: u16) -> bool {
+        false
+    }
+
     /// Of the answer proper. `close` says that the client's connection ends after this exchange, whatever it asked for.
     fn answer(head: &ResponseHead<'_>, plan: &Plan, close: bool) -> Outgoing<Self>;
 }
@@ -67,6 +72,7 @@ pub(crate) fn read<H: AnswerHead>(
             Some(key) if upgrade::is_valid(&head, key) => Answered::Switched(H::switched(&head)),
             Some(_) => Answered::Bad("bad_websocket_accept"),
         },
+        status if plan.accept_key.is_some() && H::looks_switched(status) => Answered::Bad("no_upgrade"),
         100..=199 => Answered::Interim(H::interim(&head)),
         _ => Answered::Final { out: H::answer(&head, plan, close), from: head.body, reusable: head.keep_alive },
     };

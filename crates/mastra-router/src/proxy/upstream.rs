@@ -62,7 +62,7 @@ pub(crate) fn reuse(target: &Target, probe: bool) -> Option<Upstream> {
         }
         let idle = pool.idle.get_mut(target)?;
         let now = Instant::now();
-        while let Some(Idle { io, since }) = idle.pop() {
+        while let Some(Idle { mut io, since }) = idle.pop() {
             if now.duration_since(since) > IDLE {
                 // Those below are older still.
                 idle.clear();

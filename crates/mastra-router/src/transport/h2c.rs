@@ -200,10 +200,15 @@ impl Stream {
             Ok(Parsed::Partial) => return Poll::Ready(Ok(bytes.len())),
             Ok(Parsed::Complete(parsed)) => {
                 if parsed.upgrade.is_some() {
-                    self.refuse_upgrade();
+                    // One over HTTP/2 needs a target that announces it, and none is known that speaks h2c only.
+                    self.refuse("501 Not Implemented", "A target that is spoken to over h2c takes no WebSockets.\n");
                     return Poll::Ready(Ok(bytes.len()));
                 }
-                (request(&parsed)?, parsed.body, parsed.method == "HEAD", parsed.len)
+                let Ok(request) = request(&parsed) else {
+                    self.refuse("400 Bad Request", "HTTP/2 has no room for a character of this URL.\n");
+                    return Poll::Ready(Ok(bytes.len()));
+                };
+                (request, parsed.body, parsed.method == "HEAD", parsed.len)
             }
             Err(error) => return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidInput, error))),
         };
@@ -220,12 +225,11 @@ impl Stream {
         Poll::Ready(Ok(len - before))
     }
 
-    /// A WebSocket over HTTP/2 needs a target that announces it, and none is known that speaks h2c only.
-    fn refuse_upgrade(&mut self) {
-        let body = "A target that is spoken to over h2c takes no WebSockets.\n";
+    /// Answers in the target's place what cannot be asked.
+    fn refuse(&mut self, status: &str, body: &str) {
         let _ = write!(
             self.text,
-            "HTTP/1.1 501 Not Implemented\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n{body}",
+            "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );
         self.request = Sending::Done { _stream: None };
@@ -240,15 +244,36 @@ fn poll_body(
     bytes: &[u8],
 ) -> Poll<io::Result<(usize, bool)>> {
     let invalid = |error| io::Error::new(io::ErrorKind::InvalidInput, error);
+    // What frames chunks takes no room: a target may open its window no further before it has seen the body's end.
+    let mut framing = 0;
+    while reader.run() == 0 {
+        let Some(byte) = bytes.get(framing..=framing) else { return Poll::Ready(Ok((framing, false))) };
+        match reader.read(byte).map_err(invalid)? {
+            Piece::More { skip } => framing += skip,
+            Piece::End { skip } => {
+                match reader.trailers().map(fields_of_lines) {
+                    Some(trailers) if !trailers.is_empty() => stream.send_trailers(trailers),
+                    _ => stream.send_data(Bytes::new(), true),
+                }
+                .map_err(broken)?;
+                return Poll::Ready(Ok((framing + skip, true)));
+            }
+            Piece::Data { .. } => return Poll::Ready(Err(io::ErrorKind::InvalidInput.into())),
+        }
+    }
+    if framing > 0 {
+        return Poll::Ready(Ok((framing, false)));
+    }
     // What the reader is asked for counts as read, so it is asked only for what there is room for.
     stream.reserve_capacity(bytes.len().min(SEND_BUFFER));
-    let room = match stream.capacity() {
-        0 => match ready!(stream.poll_capacity(cx)) {
+    let mut room = stream.capacity();
+    // Room that was given may be gone again when it is asked for.
+    while room == 0 {
+        room = match ready!(stream.poll_capacity(cx)) {
             Some(room) => room.map_err(broken)?,
             None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
-        },
-        room => room,
-    };
+        };
+    }
     let bytes = &bytes[..bytes.len().min(room)];
     match reader.read(bytes).map_err(invalid)? {
         Piece::Data { skip, len } => {
@@ -256,15 +281,7 @@ fn poll_body(
             stream.send_data(Bytes::copy_from_slice(&bytes[skip..skip + len]), ends).map_err(broken)?;
             Poll::Ready(Ok((skip + len, ends)))
         }
-        Piece::More { skip } => Poll::Ready(Ok((skip, false))),
-        Piece::End { skip } => {
-            match reader.trailers().map(fields_of_lines) {
-                Some(trailers) if !trailers.is_empty() => stream.send_trailers(trailers),
-                _ => stream.send_data(Bytes::new(), true),
-            }
-            .map_err(broken)?;
-            Poll::Ready(Ok((skip, true)))
-        }
+        Piece::More { skip } | Piece::End { skip } => Poll::Ready(Ok((skip, false))),
     }
 }
 
@@ -350,7 +367,14 @@ impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         match &mut this.request {
-            Sending::Head(_) => this.poll_head(cx, bytes),
+            Sending::Head(_) => {
+                let sent = this.poll_head(cx, bytes);
+                if matches!(sent, Poll::Ready(Err(_))) {
+                    // To what was not asked there is no answer, and whoever reads for one is to learn that.
+                    this.answer = Receiving::Done;
+                }
+                sent
+            }
             Sending::Body { stream, reader } => {
                 if let Poll::Ready(reason) = stream.poll_reset(cx) {
                     // The answer, or what broke it, is to be read.

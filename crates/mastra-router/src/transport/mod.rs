@@ -45,10 +45,20 @@ impl Connection {
 
     /// False where the other side has closed, or has said something that nobody asked for. Asks the system, if `probe`
     /// says so, and otherwise only what is known already.
-    pub(crate) fn is_quiet(&self, probe: bool) -> bool {
+    pub(crate) fn is_quiet(&mut self, probe: bool) -> bool {
         let io = match self {
-            Self::Tcp(io) => io,
-            Self::Tls(stream) => stream.get_ref().0,
+            Self::Tcp(io) => &*io,
+            Self::Tls(stream) => {
+                let (io, session) = stream.get_mut();
+                // What has been taken from the socket already does not show there.
+                let quiet = session
+                    .process_new_packets()
+                    .is_ok_and(|state| state.plaintext_bytes_to_read() == 0 && !state.peer_has_closed());
+                if !quiet {
+                    return false;
+                }
+                &*io
+            }
             Self::H2c(_) => return true,
         };
         let ready = io.poll_read_ready(&mut Context::from_waker(std::task::Waker::noop()));

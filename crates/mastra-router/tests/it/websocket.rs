@@ -14,13 +14,13 @@ use crate::upstream::{EMPTY, Upstream};
 use crate::wire::{End, Wire, get, latin1, within};
 
 /// A server that takes WebSockets with the first subprotocol that is offered.
-struct Server {
-    port: u16,
-    task: JoinHandle<WebSocketStream<TcpStream>>,
+pub(crate) struct Server {
+    pub(crate) port: u16,
+    pub(crate) task: JoinHandle<WebSocketStream<TcpStream>>,
 }
 
 #[expect(clippy::result_large_err, reason = "the signature is the library's")]
-async fn server() -> Server {
+pub(crate) async fn server() -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let task = tokio::spawn(async move {

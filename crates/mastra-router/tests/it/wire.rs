@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// For what never comes true. Nothing waits that long otherwise.
-const NEVER: Duration = Duration::from_secs(60);
+const NEVER: Duration = Duration::from_secs(20);
 
 /// `future`, or a failure that says what did not come.
 pub(crate) async fn within<F: Future>(what: &str, future: F) -> F::Output {
@@ -133,6 +133,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             assert_eq!(more, Ok(true), "{} of {n} bytes", self.read.len());
         }
         self.read.drain(..n).collect()
+    }
+
+    /// As many bytes, or `None` where the connection ended before.
+    pub(crate) async fn exactly_or_end(&mut self, n: usize) -> Option<Vec<u8>> {
+        while self.read.len() < n {
+            if self.fill().await != Ok(true) {
+                return None;
+            }
+        }
+        Some(self.read.drain(..n).collect())
     }
 
     /// All that comes until the end.

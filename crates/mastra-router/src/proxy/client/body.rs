@@ -113,13 +113,14 @@ impl Sink {
     fn poll_room(&mut self, wanted: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.release();
         self.stream.reserve_capacity(wanted.min(SEND_BUFFER));
-        let room = match self.stream.capacity() {
-            0 => match ready!(self.stream.poll_capacity(cx)) {
+        let mut room = self.stream.capacity();
+        // Room that was given may be gone again when it is asked for.
+        while room == 0 {
+            room = match ready!(self.stream.poll_capacity(cx)) {
                 Some(room) => room.map_err(io::Error::other)?,
                 None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
-            },
-            room => room,
-        };
+            };
+        }
         Poll::Ready(Ok(room.min(wanted)))
     }
 }

@@ -66,7 +66,7 @@ pub(super) async fn serve<S: ClientIo>(
     let mut client = Client { io, input, scan, last, fields, port: local.port(), end_is_answers: false };
     loop {
         if client.input.is_none() && !wait(&mut client.io, &mut client.input, idle.as_mut()).await {
-            return;
+            break;
         }
         // Boxed, so that a connection without a request has no room for one.
         match Box::pin(client.exchange(shared)).await {

@@ -103,23 +103,24 @@ async fn next<S: ClientIo>(connection: &mut Connection<S, Bytes>, mut idle: Pin<
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Pending => {}
             }
-            if ending {
-                return Poll::Pending;
-            }
-            ending = worker::is_draining();
-            if !ending && connection.has_streams() {
+            let has_streams = connection.has_streams();
+            if has_streams {
                 busy = true;
-                return Poll::Pending;
-            }
-            if std::mem::take(&mut busy) {
+            } else if std::mem::take(&mut busy) {
                 idle.as_mut().restart();
             }
-            ending |= worker::times_shed() != shed && idle.elapsed() >= SHED_AFTER;
-            if !ending && idle.as_mut().poll_over(cx).is_pending() {
+            if ending {
+                // A client that does not answer to the end of its connection has that as long as to ask for something.
+                return if has_streams { Poll::Pending } else { idle.as_mut().poll_over(cx).map(|()| None) };
+            }
+            let shed = worker::times_shed() != shed && idle.elapsed() >= SHED_AFTER;
+            let over = worker::is_draining() || !has_streams && (shed || idle.as_mut().poll_over(cx).is_ready());
+            if !over {
                 return Poll::Pending;
             }
             // Open streams may end; then the connection does.
             ending = true;
+            idle.as_mut().restart();
             connection.graceful_shutdown();
         }
     })

@@ -150,10 +150,12 @@ impl Downstream for Stream {
     ) -> Poll<Result<(), RelayError>> {
         let Send::Body(sink) = &mut self.send else { return Poll::Ready(Ok(())) };
         let relayed = download.poll(upstream, answer, sink, cx);
-        if relayed.is_pending() {
-            sink.release();
+        if relayed.is_ready() {
+            return relayed;
         }
-        relayed
+        sink.release();
+        // Where the client's own direction is over, nothing else would tell that it has left.
+        self.poll_left(cx).map(|()| Err(RelayError::Destination(io::ErrorKind::ConnectionReset.into())))
     }
 
     fn end_answer(&mut self, download: &Relay) {
@@ -193,6 +195,11 @@ impl AnswerHead for Response<()> {
         *response.status_mut() = StatusCode::OK;
         response.headers_mut().remove(header::SEC_WEBSOCKET_ACCEPT);
         response
+    }
+
+    /// Any success opens the tunnel (RFC 9110, section 9.3.6), and what follows here is a page.
+    fn looks_switched(status: u16) -> bool {
+        matches!(status, 200..=299)
     }
 
     fn answer(head: &ResponseHead<'_>, plan: &Plan, _close: bool) -> Outgoing<Self> {

@@ -51,8 +51,17 @@ impl Secure {
             change(config);
         })
         .await;
+        Self::of(edge)
+    }
+
+    pub(crate) fn of(edge: Edge) -> Self {
         let roots = roots(&edge);
         Self { edge, roots }
+    }
+
+    /// Makes the clients believe one more certificate.
+    pub(crate) fn believe(&mut self, certificate: CertificateDer<'static>) {
+        self.roots.add(certificate).unwrap();
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -91,12 +100,20 @@ impl Secure {
         self.http2_with(&h2::client::Builder::new()).await
     }
 
-    pub(crate) async fn http2_with(&self, builder: &h2::client::Builder) -> Http2 {
-        let io = self.tls("app.localhost", &HTTP2).await;
-        assert_eq!(io.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
-        let (requests, connection) = within("a connection", builder.handshake::<_, Bytes>(io)).await.unwrap();
-        Http2 { requests, ended: tokio::spawn(connection) }
+    /// HTTP/2, with the certificate of another host.
+    pub(crate) async fn http2_as(&self, host: &str) -> Http2 {
+        begun(self.tls(host, &HTTP2).await, &h2::client::Builder::new()).await
     }
+
+    pub(crate) async fn http2_with(&self, builder: &h2::client::Builder) -> Http2 {
+        begun(self.tls("app.localhost", &HTTP2).await, builder).await
+    }
+}
+
+async fn begun(io: TlsStream<TcpStream>, builder: &h2::client::Builder) -> Http2 {
+    assert_eq!(io.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let (requests, connection) = within("a connection", builder.handshake::<_, Bytes>(io)).await.unwrap();
+    Http2 { requests, ended: tokio::spawn(connection) }
 }
 
 /// The router's authority, as a client believes it.

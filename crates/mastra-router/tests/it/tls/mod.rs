@@ -1,5 +1,11 @@
 //! The router over TLS, over HTTP/2, and in front of targets that speak either.
 
 mod client;
+mod frames;
+mod h2c;
 mod http2;
+mod lifecycle;
+mod listener;
 mod streams;
+mod targets;
+mod websocket;

@@ -253,7 +253,7 @@ async fn a_client_that_leaves_is_gone_for_the_upstream_in_every_phase() {
 }
 
 /// Sends until there has been no room for a while. How much went.
-async fn offered(stream: &mut h2::SendStream<Bytes>, most: usize) -> usize {
+pub(super) async fn offered(stream: &mut h2::SendStream<Bytes>, most: usize) -> usize {
     let mut sent = 0;
     while sent < most {
         stream.reserve_capacity(65_536);
@@ -466,7 +466,9 @@ async fn a_thousand_answers_of_a_mebibyte_on_one_connection() {
             });
         }
     });
-    let client = edge.http2().await;
+    let mut builder = h2::client::Builder::new();
+    builder.initial_connection_window_size(1 << 24);
+    let client = edge.http2_with(&builder).await;
     let mut tasks = Vec::new();
     let before = resident();
     for _ in 0..1000 {
@@ -496,7 +498,7 @@ async fn a_thousand_answers_of_a_mebibyte_on_one_connection() {
 }
 
 /// Bytes of memory that this process has.
-fn resident() -> usize {
+pub(super) fn resident() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
     statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }
