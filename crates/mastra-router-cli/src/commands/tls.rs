@@ -41,6 +41,9 @@ fn trust(args: &Trust, output: &Output) -> Outcome {
         let permitted = ca.permitted.join(", ");
         output.say(&format!("{} ({})", ca.subject, ca.fingerprint));
         output.say(&format!("Browsers and programs of this machine will accept what it signs for {permitted}."));
+        if outcomes.iter().any(|o| o.kind == StoreKind::Java && o.outcome == Became::WouldChange) {
+            output.say("Java heeds no limits of an authority: it will accept what this one signs for any name.");
+        }
         if !args.yes && output.confirm("Trust it?") == Some(false) {
             return Err(Failure::failed("DECLINED", "nothing was changed"));
         }

@@ -77,8 +77,10 @@ pub(super) async fn serve<S: ClientIo>(
             Next::Reset => return client.io.reset_on_close(),
         }
     }
-    // TLS says that it ends: a receiver can tell that from an end that somebody else made.
-    let _ = poll_fn(|cx| Poll::Ready(Pin::new(&mut client.io).poll_shutdown(cx))).await;
+    if tls {
+        // TLS says that it ends: a receiver can tell that from an end that somebody else made.
+        let _ = poll_fn(|cx| Poll::Ready(Pin::new(&mut client.io).poll_shutdown(cx))).await;
+    }
 }
 
 /// What is to be done with the bytes of a request.
