@@ -172,13 +172,14 @@ async fn edge_and_recorder() -> (Secure, Recorder) {
     (edge, recorder)
 }
 
-type Change = (&'static str, Option<&'static str>);
+/// What becomes of the pseudo-fields, and more fields behind them.
+type Case = (&'static [(&'static str, Option<&'static str>)], &'static [(&'static str, &'static str)]);
 
 #[tokio::test]
 async fn a_request_that_breaks_the_rules_reaches_no_upstream() {
     let (edge, recorder) = edge_and_recorder().await;
     let mut frames = Frames::start(&edge).await;
-    let cases: &[(&[Change], &[(&str, &str)])] = &[
+    let cases: &[Case] = &[
         (&[], &[("X-Upper", "1")]),
         (&[], &[("x\u{e9}", "1")]),
         (&[], &[("", "1")]),
@@ -268,7 +269,7 @@ async fn a_request_that_breaks_the_rules_reaches_no_upstream() {
         assert_eq!(recorder.log().len(), 0, "{changes:?} {more:?}: {}", recorder.last().head);
     }
     // What is unusual and no fault, on the same connection.
-    let fine: &[(&[Change], &[(&str, &str)])] = &[
+    let fine: &[Case] = &[
         (&[], &[]),
         (&[], &[("host", "app.localhost")]),
         (&[(":authority", Some("APP.localhost"))], &[("host", "app.LOCALHOST")]),
