@@ -173,7 +173,11 @@ impl Stream {
     }
 
     fn begin_answer(&mut self, answer: Response<RecvStream>, is_head: bool) {
-        let (parts, body) = answer.into_parts();
+        let (mut parts, body) = answer.into_parts();
+        // Only chunks have room for trailers; h2 has held the body to its length.
+        if parts.headers.contains_key(header::TRAILER) && !is_head {
+            parts.headers.remove(header::CONTENT_LENGTH);
+        }
         let ended = body.is_end_stream();
         let bodiless = is_head || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         let announced = parts.headers.contains_key(header::CONTENT_LENGTH);

@@ -279,11 +279,15 @@ fn length(headers: &HeaderMap, body: &RecvStream) -> Result<BodyLength, (u16, &'
         (length, None) => length,
         _ => return Err((400, "repeated_content_length")),
     };
-    let number = |value: &HeaderValue| {
+    let number = |value: &HeaderValue| -> Option<u64> {
         let text = value.to_str().ok().filter(|t| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit()))?;
         text.parse().ok()
     };
     match length {
+        // Only chunks have room for trailers.
+        Some(value) if number(value).is_some() && headers.contains_key(header::TRAILER) && !body.is_end_stream() => {
+            Ok(BodyLength::Chunked)
+        }
         Some(value) => number(value).map(BodyLength::Length).ok_or((400, "bad_content_length")),
         None if body.is_end_stream() => Ok(BodyLength::Empty),
         None => Ok(BodyLength::Chunked),

@@ -275,6 +275,19 @@ async fn trailers_cross_between_the_versions() {
     down.send_trailers(trailers.clone()).unwrap();
     assert_eq!(whole(answer).await.trailers, Some(trailers.clone()));
 
+    // Beside an announced length, which HTTP/1.1 could not have.
+    let request = Request::post("https://app.localhost/").header("content-length", "2").header("trailer", "x-up");
+    let (answer, mut up) = client.begin(request.body(()).unwrap(), false).await;
+    up.send_data(Bytes::from_static(b"hi"), false).unwrap();
+    up.send_trailers(trailers.clone()).unwrap();
+    let mut asked = target.accept().await;
+    assert_eq!(rest(&mut asked.body).await.unwrap(), (b"hi".to_vec(), Some(trailers.clone())));
+    let mut down = asked.answer(&[("content-length", "2"), ("trailer", "x-up")], false);
+    down.send_data(Bytes::from_static(b"hi"), false).unwrap();
+    down.send_trailers(trailers.clone()).unwrap();
+    let answer = whole(answer).await;
+    assert_eq!((answer.text(), &answer.trailers), ("hi", &Some(trailers.clone())));
+
     let mut client = edge.http1("app.localhost").await;
     client
         .send(

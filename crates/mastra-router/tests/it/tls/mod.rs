@@ -6,6 +6,7 @@ mod h2c;
 mod http2;
 mod lifecycle;
 mod listener;
+mod memory;
 mod streams;
 mod targets;
 mod websocket;

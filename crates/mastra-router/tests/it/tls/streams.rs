@@ -1,6 +1,6 @@
 //! Bodies on their way over HTTP/2 and TLS: nothing is held back, nothing piles up, and nothing broken looks whole.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -441,66 +441,6 @@ async fn a_request_waits_for_a_target_that_restarts() {
     assert_eq!(peer.request().await.text(), "hi");
     peer.send(EMPTY).await;
     assert_eq!(whole(answer).await.status(), 200);
-}
-
-#[tokio::test]
-async fn a_thousand_answers_of_a_mebibyte_on_one_connection() {
-    const SIZE: usize = 1024 * 1024;
-    let edge = Secure::start().await;
-    let mut upstream = Upstream::start().await;
-    edge.edge.route("app", upstream.port()).await;
-    // What all upstreams together were ahead of what the client had read, at most.
-    static WRITTEN: AtomicUsize = AtomicUsize::new(0);
-    let serving = tokio::spawn(async move {
-        loop {
-            let mut peer = upstream.accept().await;
-            tokio::spawn(async move {
-                let block = vec![b'x'; 64 * 1024];
-                while peer.head_or_end().await.is_some() {
-                    peer.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n")).await;
-                    for _ in 0..SIZE / block.len() {
-                        peer.send(&block).await;
-                        WRITTEN.fetch_add(block.len(), Ordering::SeqCst);
-                    }
-                }
-            });
-        }
-    });
-    let mut builder = h2::client::Builder::new();
-    builder.initial_connection_window_size(1 << 24);
-    let client = edge.http2_with(&builder).await;
-    let mut tasks = Vec::new();
-    let before = resident();
-    for _ in 0..1000 {
-        let requests = client.requests.clone();
-        tasks.push(tokio::spawn(async move {
-            let mut requests = requests.ready().await.unwrap();
-            let (answer, _stream) = requests.send_request(get("/"), true).unwrap();
-            let (_, mut body) = head(answer).await.unwrap();
-            let mut got = 0;
-            while let Some(data) = within("data", body.data()).await {
-                let data = data.unwrap();
-                got += data.len();
-                body.flow_control().release_capacity(data.len()).unwrap();
-            }
-            got
-        }));
-    }
-    let mut most = 0;
-    for task in tasks {
-        assert_eq!(within("an answer", task).await.unwrap(), SIZE);
-        most = most.max(resident());
-    }
-    let grown = most.saturating_sub(before);
-    eprintln!("{} MiB grown", grown >> 20);
-    assert!(grown < 192 << 20, "{} MiB", grown >> 20);
-    serving.abort();
-}
-
-/// Bytes of memory that this process has.
-pub(super) fn resident() -> usize {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }
 
 #[tokio::test]
