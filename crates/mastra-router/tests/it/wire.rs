@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// For what never comes true. Nothing waits that long otherwise.
-const NEVER: Duration = Duration::from_secs(20);
+const NEVER: Duration = Duration::from_secs(60);
 
 /// `future`, or a failure that says what did not come.
 pub(crate) async fn within<F: Future>(what: &str, future: F) -> F::Output {

@@ -471,14 +471,17 @@ async fn a_client_that_leaves_is_gone_for_the_target() {
     let (answer, _up) = client.begin(get("/"), true).await;
     target.accept().await.answer(&[], true);
     whole(answer).await;
-    // Waiting for the head; in the body; in the upload; after the upload.
-    for phase in 0..4 {
+    // Waiting for the head; in the body; in the upload; after the upload; in an upload that is not read.
+    for phase in 0..5 {
         let (answer, mut up) = client.begin(post("/"), false).await;
         up.send_data(Bytes::from_static(b"hi"), phase == 3).unwrap();
         let mut asked = target.accept().await;
         exactly(&mut asked.body, 2).await;
         let mut body = None;
         let mut down = None;
+        if phase == 4 {
+            assert!(offered(&mut up, BOUND).await < BOUND);
+        }
         if phase == 1 {
             let mut sending = asked.answer(&[], false);
             sending.send_data(Bytes::from_static(b"x"), false).unwrap();
