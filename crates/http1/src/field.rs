@@ -71,9 +71,9 @@ impl<'b> Fields<'b> {
     }
 }
 
-/// The fields that are hop-by-hop without being nominated.
+/// True for the fields that are hop-by-hop without being nominated; see [`Fields::is_hop_by_hop`].
 #[inline]
-pub(crate) fn is_for_connection(name: &str) -> bool {
+pub fn is_for_connection(name: &str) -> bool {
     match name.len() {
         2 => name.eq_ignore_ascii_case("te"),
         7 => name.eq_ignore_ascii_case("upgrade"),

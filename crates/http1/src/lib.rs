@@ -111,7 +111,7 @@ pub use body::{BodyReader, Piece};
 pub use body_writer::BodyWriter;
 pub use buffer::{Buffer, LARGE, SMALL};
 pub use error::{BodyError, HeadError, RequestError, ResponseError};
-pub use field::{Field, Fields};
+pub use field::{Field, Fields, is_for_connection};
 pub use framing::{BodyLength, Version};
 pub use limits::{Limits, MAX_FIELDS, Slots, slots};
 pub use relay::{Relay, RelayError, Source, poll_fill};

@@ -108,6 +108,8 @@ pub struct Relay {
     beyond_lead: bool,
     /// Whether the end of the body has been collected.
     ended: bool,
+    /// Whether long bodies are read with large buffers.
+    large: bool,
 }
 
 impl Relay {
@@ -126,7 +128,15 @@ impl Relay {
             collected: false,
             beyond_lead: false,
             ended: false,
+            large: true,
         }
+    }
+
+    /// The same relay, which never takes a large buffer: for a destination that takes little at a time and may take none,
+    /// of which there can be many.
+    #[must_use]
+    pub fn with_small_buffers(self) -> Self {
+        Self { large: false, ..self }
     }
 
     /// Relays until all is written. `buffer` holds what has been read from the source already, and keeps what was read
@@ -161,7 +171,7 @@ impl Relay {
             }
             self.clear();
             if buffer.is_none() {
-                let large = self.reader.run() > crate::buffer::SMALL as u64;
+                let large = self.large && self.reader.run() > crate::buffer::SMALL as u64;
                 match poll_fill(source, buffer, large, cx).map_err(RelayError::Source)? {
                     Poll::Ready(0) => self.end_of_input(source.trailers())?,
                     Poll::Ready(_) => {}
@@ -194,11 +204,6 @@ impl Relay {
     /// its own for them; a chunked body is written with its trailers.
     pub fn trailers(&self) -> Option<&[u8]> {
         self.reader.trailers()
-    }
-
-    /// Whether the body has been read to its end.
-    pub fn is_read(&self) -> bool {
-        self.reader.is_done()
     }
 
     /// Finds out what of the buffer is payload and frames it.

@@ -39,6 +39,9 @@ enum Attempt<H> {
 pub(crate) async fn forward<D: Downstream>(client: &mut D, mut plan: Plan, shared: &Shared) -> Next {
     let head = std::mem::take(&mut plan.head);
     let mut upload = Relay::new(head, D::framed(plan.body), plan.body, &shared.limits);
+    if D::MANY {
+        upload = upload.with_small_buffers();
+    }
     let mut retried = false;
     loop {
         let kept = if retried { None } else { upstream::reuse(&plan.route.spec.target, !plan.idempotent) };

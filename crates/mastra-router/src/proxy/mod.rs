@@ -55,6 +55,8 @@ struct Shared {
     tls: ProxyTls,
     /// Whether one of the listeners has the port that `https` URLs mean without saying.
     has_port_443: bool,
+    /// Requests at one time on an HTTP/2 connection.
+    streams: u32,
 }
 
 impl Shared {
@@ -109,7 +111,7 @@ impl ReverseProxy {
         let places = Arc::new(Semaphore::new(most.clamp(1, Semaphore::MAX_PERMITS)));
         let limits = http1::Limits::default();
         let has_port_443 = bound.iter().any(|address| address.port() == 443);
-        let shared = Arc::new(Shared { base, config, limits, suspect, tls, has_port_443 });
+        let shared = Arc::new(Shared { base, config, limits, suspect, tls, has_port_443, streams: streams() });
         let (stop, stopped) = watch::channel(false);
         let mut proxy = Self { addresses: bound, stop, workers: Vec::with_capacity(threads) };
         for (i, listeners) in per_worker.into_iter().enumerate() {
@@ -203,6 +205,13 @@ fn descriptors() -> usize {
     #[cfg(not(unix))]
     let limit = None;
     limit.and_then(|l| usize::try_from(l).ok()).map_or(usize::MAX, |l| l.saturating_sub(BESIDES))
+}
+
+/// Requests at one time on an HTTP/2 connection: each can hold a connection to its target, and browsers queue what is
+/// beyond. Where descriptors are few, one client must not take them all.
+fn streams() -> u32 {
+    const MOST: usize = 250;
+    u32::try_from((descriptors() / 8).clamp(8, MOST)).unwrap_or(8)
 }
 
 /// More threads than four only split the pools of upstream connections: four carry more than a machine's dev servers.

@@ -53,12 +53,12 @@ pub(crate) fn reuse(target: &Target, probe: bool) -> Option<Upstream> {
         let mut pool = pool.borrow_mut();
         if target.scheme() == TargetScheme::H2c {
             let (connection, used) = pool.shared.get_mut(target)?;
-            if connection.is_open() {
-                *used = Instant::now();
-                return Some(Upstream { io: connection.stream(), reused: true });
+            if !connection.is_open() {
+                pool.shared.remove(target);
+                return None;
             }
-            pool.shared.remove(target);
-            return None;
+            *used = Instant::now();
+            return connection.has_room().then(|| Upstream { io: connection.stream(), reused: true });
         }
         let idle = pool.idle.get_mut(target)?;
         let now = Instant::now();
@@ -82,7 +82,11 @@ pub(crate) fn keep(target: &Target, io: UpstreamIo, most: usize) {
     let start_sweep = POOL.with(|pool| {
         let mut pool = pool.borrow_mut();
         if let UpstreamIo::H2c(stream) = &io {
-            pool.shared.insert(target.clone(), (stream.connection().clone(), now));
+            // One that takes requests stays: this one may be about to end.
+            let held = pool.shared.get_mut(target);
+            if held.is_none_or(|(held, _)| !held.is_open() || !held.has_room()) {
+                pool.shared.insert(target.clone(), (stream.connection().clone(), now));
+            }
             return !std::mem::replace(&mut pool.sweeping, true);
         }
         let idle = match pool.idle.get_mut(target) {
@@ -177,10 +181,15 @@ async fn begin(io: TcpStream, target: &Target, timeout: Duration, tls: &TargetTl
     }
     match tokio::time::timeout(timeout, Box::pin(UpstreamIo::begin(io, target, tls))).await {
         Ok(Ok(io)) => Ok(Upstream { io, reused: false }),
-        Ok(Err(error)) if error.get_ref().is_some_and(|e| e.is::<rustls::Error>()) => Err(ConnectError::Tls(error)),
+        Ok(Err(error)) if target.scheme().is_tls() && is_of_tls(&error) => Err(ConnectError::Tls(error)),
         Ok(Err(error)) => Err(ConnectError::Failed(error)),
         Err(_) => Err(ConnectError::TimedOut),
     }
+}
+
+/// A target that knows no TLS answers with something else, or closes at once.
+fn is_of_tls(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::UnexpectedEof || error.get_ref().is_some_and(|e| e.is::<rustls::Error>())
 }
 
 /// EMFILE or ENFILE: of the process, or of the system.

@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::io::{self, Write as _};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
@@ -18,13 +19,17 @@ use tokio::net::TcpStream;
 const STREAM_WINDOW: u32 = 256 * 1024;
 /// Of all answers of a connection. Streams whose clients do not read must not stop the others.
 const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
-/// What waits to be sent on one stream.
-const SEND_BUFFER: usize = 64 * 1024;
+/// So many may be unread before the connection's window is used up, and everybody on it would wait for them.
+const STREAMS: usize = (CONNECTION_WINDOW / STREAM_WINDOW) as usize - 1;
+/// What waits to be sent on one stream, to a target or to a client: who does not read costs no more than this for each.
+pub(crate) const SEND_BUFFER: usize = 64 * 1024;
 
 /// A connection to a target, on which many requests can be under way.
 #[derive(Clone)]
 pub(crate) struct Connection {
     requests: SendRequest<Bytes>,
+    /// Those who hold it: this one, its clones, and every stream.
+    holders: Arc<()>,
 }
 
 impl Connection {
@@ -44,7 +49,7 @@ impl Connection {
                 tracing::debug!(%error, "connection to an HTTP/2 target ended");
             }
         });
-        Ok(Self { requests })
+        Ok(Self { requests, holders: Arc::default() })
     }
 
     /// A stream for one request.
@@ -52,10 +57,17 @@ impl Connection {
         super::Connection::H2c(Box::new(Stream::new(self.clone())))
     }
 
-    /// Whether it takes another request.
+    /// Whether it has not ended.
     pub(crate) fn is_open(&mut self) -> bool {
         let mut cx = Context::from_waker(std::task::Waker::noop());
         !matches!(self.requests.poll_ready(&mut cx), Poll::Ready(Err(_)))
+    }
+
+    /// Whether it takes another request at once, and not when one of those under way has ended: they may be streams that
+    /// never do.
+    pub(crate) fn has_room(&self) -> bool {
+        let under_way = Arc::strong_count(&self.holders) - 1;
+        under_way < STREAMS.min(self.requests.current_max_send_streams())
     }
 }
 
@@ -214,7 +226,11 @@ impl Stream {
                 };
                 (request, parsed.body, parsed.method == "HEAD", parsed.len)
             }
-            Err(error) => return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidInput, error))),
+            // It was within the limits before the proxy added its own fields.
+            Err(_) => {
+                self.refuse("431 Request Header Fields Too Large", "The head of the request is too large.\n");
+                return Poll::Ready(Ok(bytes.len()));
+            }
         };
         let ends = matches!(body, BodyLength::Empty | BodyLength::Length(0));
         let (answer, stream) = self.connection.requests.send_request(request, ends).map_err(broken)?;
@@ -269,16 +285,8 @@ fn poll_body(
         return Poll::Ready(Ok((framing, false)));
     }
     // What the reader is asked for counts as read, so it is asked only for what there is room for.
-    stream.reserve_capacity(bytes.len().min(SEND_BUFFER));
-    let mut room = stream.capacity();
-    // Room that was given may be gone again when it is asked for.
-    while room == 0 {
-        room = match ready!(stream.poll_capacity(cx)) {
-            Some(room) => room.map_err(broken)?,
-            None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
-        };
-    }
-    let bytes = &bytes[..bytes.len().min(room)];
+    let room = ready!(poll_room(stream, bytes.len(), cx))?;
+    let bytes = &bytes[..room];
     match reader.read(bytes).map_err(invalid)? {
         Piece::Data { skip, len } => {
             let ends = reader.is_done();
@@ -287,6 +295,24 @@ fn poll_body(
         }
         Piece::More { skip } | Piece::End { skip } => Poll::Ready(Ok((skip, false))),
     }
+}
+
+/// Room on a stream for some of `wanted` bytes, at least one.
+pub(crate) fn poll_room(
+    stream: &mut SendStream<Bytes>,
+    wanted: usize,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    stream.reserve_capacity(wanted.min(SEND_BUFFER));
+    let mut room = stream.capacity();
+    // Room that was given may be gone again when it is asked for.
+    while room == 0 {
+        room = match ready!(stream.poll_capacity(cx)) {
+            Some(room) => room.map_err(broken)?,
+            None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+        };
+    }
+    Poll::Ready(Ok(room.min(wanted)))
 }
 
 /// A request as HTTP/2 has it: what framed it and what was for the connection stays behind.

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-pub(crate) use h2c::{Connection as H2cConnection, fields_of_lines};
+pub(crate) use h2c::{Connection as H2cConnection, SEND_BUFFER, fields_of_lines, poll_room};
 pub use tls::TargetTls;
 pub(crate) use tls::poll_readable;
 

@@ -2,8 +2,9 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::SystemTime;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -27,9 +28,13 @@ pub struct TargetTls {
 #[derive(Debug, Default)]
 struct Inner {
     authority: Option<PathBuf>,
-    verified: OnceCell<Arc<ClientConfig>>,
+    /// Made of the authority's file as it was; made anew when that is another.
+    verified: Mutex<Option<(Stamp, Arc<ClientConfig>)>>,
     unverified: OnceCell<Arc<ClientConfig>>,
 }
+
+/// Tells one state of a file from another; `None` where there is no file.
+type Stamp = Option<(SystemTime, u64)>;
 
 impl TargetTls {
     /// Believes the authorities that this machine trusts, and the one whose certificate (PEM) is in the file `authority`,
@@ -40,11 +45,30 @@ impl TargetTls {
 
     pub(crate) async fn connect(&self, io: TcpStream, target: &Target) -> io::Result<TlsStream<TcpStream>> {
         let config = match target.scheme() {
-            TargetScheme::HttpsUnverified => self.inner.unverified.get_or_try_init(|| async { unverified() }).await,
-            _ => self.inner.verified.get_or_try_init(|| verified(self.inner.authority.clone())).await,
-        }?;
+            TargetScheme::HttpsUnverified => {
+                self.inner.unverified.get_or_try_init(|| async { unverified() }).await?.clone()
+            }
+            _ => self.verified().await?,
+        };
         let name = ServerName::try_from(target.host_text()).map_err(io::Error::other)?;
-        TlsConnector::from(config.clone()).connect(name, io).await
+        TlsConnector::from(config).connect(name, io).await
+    }
+
+    /// An authority may be made, or replaced, long after the first connection.
+    async fn verified(&self) -> io::Result<Arc<ClientConfig>> {
+        let stamp = self.inner.authority.as_ref().and_then(|path| {
+            let found = std::fs::metadata(path).ok()?;
+            Some((found.modified().ok()?, found.len()))
+        });
+        let held = self.inner.verified.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((of, config)) = held
+            && of == stamp
+        {
+            return Ok(config);
+        }
+        let config = verified(self.inner.authority.clone()).await?;
+        *self.inner.verified.lock().unwrap_or_else(PoisonError::into_inner) = Some((stamp, config.clone()));
+        Ok(config)
     }
 }
 

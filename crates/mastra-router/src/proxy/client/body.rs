@@ -10,8 +10,7 @@ use http::HeaderMap;
 use http1::Source;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// What waits to be sent on one stream. A client that does not read costs no more than this for each of its streams.
-pub(super) const SEND_BUFFER: usize = 64 * 1024;
+use crate::transport;
 
 /// The body of a request.
 pub(super) struct Body {
@@ -112,16 +111,7 @@ impl Sink {
     /// Room for some of `wanted` bytes.
     fn poll_room(&mut self, wanted: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.release();
-        self.stream.reserve_capacity(wanted.min(SEND_BUFFER));
-        let mut room = self.stream.capacity();
-        // Room that was given may be gone again when it is asked for.
-        while room == 0 {
-            room = match ready!(self.stream.poll_capacity(cx)) {
-                Some(room) => room.map_err(io::Error::other)?,
-                None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
-            };
-        }
-        Poll::Ready(Ok(room.min(wanted)))
+        transport::poll_room(&mut self.stream, wanted, cx)
     }
 }
 

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http1::{
@@ -77,7 +77,7 @@ pub(super) async fn serve<S: ClientIo>(
             Next::Reset => return client.io.reset_on_close(),
         }
     }
-    if tls {
+    if tls && !client.end_is_answers {
         // TLS says that it ends: a receiver can tell that from an end that somebody else made.
         let _ = poll_fn(|cx| Poll::Ready(Pin::new(&mut client.io).poll_shutdown(cx))).await;
     }
@@ -311,7 +311,10 @@ impl<S: ClientIo> Downstream for Client<S> {
     }
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        ready!(Pin::new(&mut self.io).poll_shutdown(cx))?;
+        // An end that was said is no end to be taken for another.
+        self.end_is_answers = false;
+        Poll::Ready(Ok(()))
     }
 
     async fn fail(&mut self, failure: &Failure, plan: &Plan, shared: &Shared) -> Next {

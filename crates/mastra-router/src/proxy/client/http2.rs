@@ -1,11 +1,12 @@
 //! HTTP/2 with a client (RFC 9113): a connection, whose streams are served by tasks of their own.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::ext::Protocol;
@@ -13,18 +14,16 @@ use h2::server::{Builder, Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 use http1::{BodyLength, Field, MAX_FIELDS, RequestKind, Version};
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
-use super::body::SEND_BUFFER;
 use super::idle::IdleTimer;
 use super::{ClientIo, SHED_AFTER, stream};
 use crate::proxy::answer::{Failure, Form};
 use crate::proxy::forward::{self, ConnectionFields};
 use crate::proxy::request::{self, Inbound, LastRoute};
 use crate::proxy::{Shared, upgrade, worker};
+use crate::transport::SEND_BUFFER;
 
-/// Requests at one time on a connection. Each can hold a connection to its target; browsers queue what is beyond.
-const STREAMS: u32 = 250;
 /// What a client may send on a stream before it went on to the target.
 const STREAM_WINDOW: u32 = 128 * 1024;
 /// The same for all streams: as much as half of them may have, so that a target that reads nothing does not stop the
@@ -32,12 +31,15 @@ const STREAM_WINDOW: u32 = 128 * 1024;
 const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 /// Streams that were reset before we saw them, and streams we have reset and still know of. A browser that leaves a page
 /// takes back all of its requests at once; more than it can have is an attack (CVE-2023-44487).
-const RESETS_AT_ONCE: usize = STREAMS as usize;
+const RESETS_AT_ONCE: usize = 250;
 /// Streams that we reset since they broke the rules, before the connection is ended (CVE-2025-8671).
 const FAULTS: usize = 256;
 /// Requests that are taken back one after the other: so many are nothing unusual, and so many more each second.
 const TAKEN_BACK: u32 = 1000;
 const TAKEN_BACK_A_SECOND: f64 = 100.0;
+
+/// How long a client may take to answer to the end of a connection on which nothing is under way.
+const END: Duration = Duration::from_secs(1);
 
 /// Serves a connection until it ends.
 pub(super) async fn serve<S: ClientIo + 'static>(
@@ -72,7 +74,7 @@ fn builder(shared: &Shared) -> Builder {
     builder
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_concurrent_streams(STREAMS)
+        .max_concurrent_streams(shared.streams)
         .max_header_list_size(u32::try_from(shared.limits.head_bytes).unwrap_or(u32::MAX))
         .header_table_size(4096)
         // The smallest that may be: larger frames only keep other streams waiting.
@@ -90,7 +92,7 @@ type Incoming = (Request<RecvStream>, SendResponse<Bytes>);
 /// The next request; `None` when the connection has ended.
 async fn next<S: ClientIo>(connection: &mut Connection<S, Bytes>, mut idle: Pin<&mut IdleTimer>) -> Option<Incoming> {
     let shed = worker::times_shed();
-    let mut ending = false;
+    let mut ending: Option<Option<Pin<Box<Sleep>>>> = None;
     let mut busy = true;
     poll_fn(|cx| {
         loop {
@@ -109,9 +111,10 @@ async fn next<S: ClientIo>(connection: &mut Connection<S, Bytes>, mut idle: Pin<
             } else if std::mem::take(&mut busy) {
                 idle.as_mut().restart();
             }
-            if ending {
-                // A client that does not answer to the end of its connection has that as long as to ask for something.
-                return if has_streams { Poll::Pending } else { idle.as_mut().poll_over(cx).map(|()| None) };
+            if let Some(end) = &mut ending {
+                // A client that does not answer to the end of its connection holds its place no longer than this.
+                let end = end.get_or_insert_with(|| Box::pin(tokio::time::sleep(END)));
+                return if has_streams { Poll::Pending } else { end.as_mut().poll(cx).map(|()| None) };
             }
             let shed = worker::times_shed() != shed && idle.elapsed() >= SHED_AFTER;
             let over = worker::is_draining() || !has_streams && (shed || idle.as_mut().poll_over(cx).is_ready());
@@ -119,8 +122,7 @@ async fn next<S: ClientIo>(connection: &mut Connection<S, Bytes>, mut idle: Pin<
                 return Poll::Pending;
             }
             // Open streams may end; then the connection does.
-            ending = true;
-            idle.as_mut().restart();
+            ending = Some(None);
             connection.graceful_shutdown();
         }
     })
@@ -229,7 +231,7 @@ impl<'r> Head<'r> {
         Ok(Self { inbound, headers, cookie, key })
     }
 
-    /// The fields, end-to-end ones only: h2 refuses the others, but for `TE`.
+    /// The fields, end-to-end ones only.
     fn fields(&self) -> impl Iterator<Item = Field<'_>> {
         let joined = self.cookie.as_deref().map(|value| Field { name: "cookie", value });
         let key = self.key.as_deref().map(|key| Field { name: "sec-websocket-key", value: key.as_bytes() });
@@ -237,7 +239,7 @@ impl<'r> Head<'r> {
         self.headers
             .iter()
             .filter(move |(name, _)| {
-                *name != header::TE
+                !http1::is_for_connection(name.as_str())
                     && !(no_cookie && *name == header::COOKIE)
                     && !(no_key && *name == header::SEC_WEBSOCKET_KEY)
             })

@@ -47,6 +47,9 @@ pub(crate) trait Downstream: Send {
     /// An answer's head in this version.
     type Head: AnswerHead + Send;
 
+    /// Whether one connection can have many of these at once: then each has small buffers only.
+    const MANY: bool = false;
+
     /// How a body that goes on as `to` is framed where it comes from.
     fn framed(to: BodyLength) -> BodyLength {
         to

@@ -28,7 +28,7 @@ pub(super) async fn serve(
     port: u16,
     shared: Arc<Shared>,
 ) -> bool {
-    let mut stream = Stream { body: Body::new(body), input: None, send: Send::Head(respond), port, taken_back: false };
+    let mut stream = Stream { body: Body::new(body), input: None, sent: Sent::Head(respond), port, taken_back: false };
     let next = exchange::forward(&mut stream, plan, &shared).await;
     if next == Next::Reset {
         stream.reset(Reason::INTERNAL_ERROR);
@@ -65,14 +65,14 @@ struct Stream {
     body: Body,
     /// What has been read of the body and not been used.
     input: Option<Buffer>,
-    send: Send,
+    sent: Sent,
     /// Port of the listener, for URLs in our own answers.
     port: u16,
     taken_back: bool,
 }
 
 /// What has been sent.
-enum Send {
+enum Sent {
     /// No head.
     Head(SendResponse<Bytes>),
     Body(Sink),
@@ -80,15 +80,17 @@ enum Send {
 
 impl Stream {
     fn reset(&mut self, reason: Reason) {
-        match &mut self.send {
-            Send::Head(respond) => respond.send_reset(reason),
-            Send::Body(sink) => sink.reset(reason),
+        match &mut self.sent {
+            Sent::Head(respond) => respond.send_reset(reason),
+            Sent::Body(sink) => sink.reset(reason),
         }
     }
 }
 
 impl Downstream for Stream {
     type Head = Response<()>;
+
+    const MANY: bool = true;
 
     /// Frames have taken the place of chunks: what they carry is the body, and their end is its end.
     fn framed(to: BodyLength) -> BodyLength {
@@ -99,9 +101,9 @@ impl Downstream for Stream {
     }
 
     fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let reset = match &mut self.send {
-            Send::Head(respond) => respond.poll_reset(cx),
-            Send::Body(sink) => sink.poll_reset(cx),
+        let reset = match &mut self.sent {
+            Sent::Head(respond) => respond.poll_reset(cx),
+            Sent::Body(sink) => sink.poll_reset(cx),
         };
         reset.map(|reason| self.taken_back |= reason.is_ok())
     }
@@ -126,19 +128,19 @@ impl Downstream for Stream {
     }
 
     async fn interim(&mut self, head: Response<()>, _plan: &Plan) -> io::Result<()> {
-        match &mut self.send {
-            Send::Head(respond) => respond.send_informational(head).map_err(io::Error::other),
-            Send::Body(_) => Ok(()),
+        match &mut self.sent {
+            Sent::Head(respond) => respond.send_informational(head).map_err(io::Error::other),
+            Sent::Body(_) => Ok(()),
         }
     }
 
     fn begin_answer(&mut self, out: Outgoing<Response<()>>, from: BodyLength, shared: &Shared) -> io::Result<Relay> {
-        let Send::Head(respond) = &mut self.send else { return Err(io::ErrorKind::BrokenPipe.into()) };
+        let Sent::Head(respond) = &mut self.sent else { return Err(io::ErrorKind::BrokenPipe.into()) };
         let ends = matches!(out.to, BodyLength::Empty | BodyLength::Length(0));
         let stream = respond.send_response(out.head, ends).map_err(io::Error::other)?;
-        self.send = Send::Body(Sink::new(stream, ends));
+        self.sent = Sent::Body(Sink::new(stream, ends));
         let to = if ends { BodyLength::Empty } else { BodyLength::UntilClose };
-        Ok(Relay::new(Vec::new(), from, to, &shared.limits))
+        Ok(Relay::new(Vec::new(), from, to, &shared.limits).with_small_buffers())
     }
 
     fn poll_download(
@@ -148,7 +150,7 @@ impl Downstream for Stream {
         answer: &mut Option<Buffer>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), RelayError>> {
-        let Send::Body(sink) = &mut self.send else { return Poll::Ready(Ok(())) };
+        let Sent::Body(sink) = &mut self.sent else { return Poll::Ready(Ok(())) };
         let relayed = download.poll(upstream, answer, sink, cx);
         if relayed.is_ready() {
             return relayed;
@@ -159,13 +161,13 @@ impl Downstream for Stream {
     }
 
     fn end_answer(&mut self, download: &Relay) {
-        if let Send::Body(sink) = &mut self.send {
+        if let Sent::Body(sink) = &mut self.sent {
             sink.end(download.trailers().map(fields_of_lines));
         }
     }
 
     fn poll_shutdown(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let Send::Body(sink) = &mut self.send {
+        if let Sent::Body(sink) = &mut self.sent {
             sink.end(None);
         }
         Poll::Ready(Ok(()))
@@ -174,12 +176,12 @@ impl Downstream for Stream {
     async fn fail(&mut self, failure: &Failure, plan: &Plan, shared: &Shared) -> Next {
         let answer = worker::with_table(|table, _| failure.answer(plan.form, &shared.routes(table, self.port)));
         tracing::debug!(name = %plan.route.spec.name, status = answer.status, "answered in the target's place");
-        match &mut self.send {
-            Send::Head(respond) => match send_answer(respond, &answer, plan.kind) {
+        match &mut self.sent {
+            Sent::Head(respond) => match send_answer(respond, &answer, plan.kind) {
                 Ok(()) => Next::KeepAlive,
                 Err(_) => Next::Close,
             },
-            Send::Body(_) => Next::Reset,
+            Sent::Body(_) => Next::Reset,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! TLS with a client: a certificate for the name it asks for, and the version of HTTP that both want.
 
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -15,7 +16,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::idle::IdleTimer;
 use super::{ClientIo, http2, http11};
-use crate::proxy::Shared;
+use crate::proxy::{Shared, worker};
 use crate::transport;
 
 /// The first byte of a TLS record that is part of a handshake (RFC 8446, section 5.1). No method of HTTP begins with it.
@@ -37,7 +38,8 @@ pub(super) async fn serve(
     shared: &Arc<Shared>,
     idle: Pin<&mut IdleTimer>,
 ) {
-    let accepted = Box::pin(accept(Begun { input, io }, local, shared));
+    let mut accepted = Box::pin(accept(Begun { input, io }, local, shared));
+    let accepted = poll_fn(|cx| if worker::is_draining() { Poll::Ready(None) } else { accepted.as_mut().poll(cx) });
     let Ok(Some(stream)) = tokio::time::timeout(shared.config.head_timeout, accepted).await else { return };
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let stream = Secure(stream);

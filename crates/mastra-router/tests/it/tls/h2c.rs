@@ -543,6 +543,29 @@ async fn more_requests_than_the_target_takes_wait() {
 }
 
 #[tokio::test]
+async fn streams_that_never_end_keep_no_other_request_waiting() {
+    let mut builder = h2::server::Builder::new();
+    builder.max_concurrent_streams(2);
+    let mut target = Target::with(builder).await;
+    let edge = edge_for(target.port).await;
+    let client = edge.http2().await;
+    // So that there is a connection which the next ones share.
+    let (answer, _up) = client.begin(get("/"), true).await;
+    target.accept().await.answer(&[], true);
+    whole(answer).await;
+    let mut watches = Vec::new();
+    for _ in 0..4 {
+        let (answer, up) = client.begin(get("/watch"), true).await;
+        let mut asked = target.accept().await;
+        let down = asked.answer(&[], false);
+        watches.push((head(answer).await.unwrap(), up, down));
+    }
+    let (answer, _up) = client.begin(get("/"), true).await;
+    target.accept().await.answer(&[], true);
+    assert_eq!(whole(answer).await.status(), 200);
+}
+
+#[tokio::test]
 async fn a_target_of_another_kind_is_told_of() {
     let mut upstream = Upstream::start().await;
     let edge = edge_for(upstream.port()).await;

@@ -165,6 +165,20 @@ async fn answers_without_a_body_keep_the_length_they_announce() {
 }
 
 #[tokio::test]
+async fn credentials_for_a_proxy_go_no_further() {
+    let (_edge, mut upstream, client) = edge_and_upstream().await;
+    let mut request = get("/");
+    for name in ["proxy-authorization", "proxy-authenticate", "te"] {
+        request.headers_mut().insert(name, "trailers".parse().unwrap());
+    }
+    let (_asked, _stream) = client.begin(request, true).await;
+    let request = upstream.accept().await.request().await;
+    for name in ["proxy-authorization", "proxy-authenticate", "te"] {
+        assert_eq!(request.field(name), None, "{}", request.head);
+    }
+}
+
+#[tokio::test]
 async fn fields_of_the_connection_stay_behind() {
     let (_edge, mut upstream, client) = edge_and_upstream().await;
     let (asked, _stream) = client.begin(get("/"), true).await;

@@ -165,6 +165,15 @@ async fn an_answer_that_breaks_off_does_not_look_whole_over_tls() {
     peer.send(format!("{CHUNKED}5\r\nhello\r\n0\r\n\r\n")).await;
     client.head().await;
     assert_eq!(client.rest().await, (b"hello".to_vec(), End::Closed));
+    // One whose client says that it is done: that ends the answer, and not as if it were whole.
+    let mut client = edge.http1("app.localhost").await;
+    client.send("GET / HTTP/1.0\r\nHost: app.localhost\r\n\r\n").await;
+    peer.request().await;
+    peer.send(format!("{CHUNKED}5\r\nhello\r\n")).await;
+    client.head().await;
+    assert_eq!(client.exactly(5).await, b"hello");
+    client.shutdown().await;
+    assert_eq!(client.rest().await, (Vec::new(), End::Reset));
 }
 
 #[derive(Clone, Copy, Debug)]
