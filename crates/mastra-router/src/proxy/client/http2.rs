@@ -239,9 +239,8 @@ impl<'r> Head<'r> {
         self.headers
             .iter()
             .filter(move |(name, _)| {
-                !http1::is_for_connection(name.as_str())
-                    && !(no_cookie && *name == header::COOKIE)
-                    && !(no_key && *name == header::SEC_WEBSOCKET_KEY)
+                let replaced = no_cookie && *name == header::COOKIE || no_key && *name == header::SEC_WEBSOCKET_KEY;
+                !replaced && !http1::is_for_connection(name.as_str())
             })
             .map(field)
             .chain(joined)
