@@ -29,6 +29,7 @@
 
 mod certificates;
 mod config;
+mod constraints;
 pub mod control;
 mod directory;
 mod error;

@@ -56,10 +56,8 @@ pub(crate) async fn run(
 /// Whether no name below this domain can be one that the network has. Any other domain is believed to be the router's when
 /// somebody says so at a terminal: this command runs as root, and who answers on the socket may be any program of its user.
 fn is_local(base: &str) -> bool {
-    const LOCAL: [&str; 4] = ["local", "localhost", "test", "internal"];
-    base.rsplit('.').next().is_some_and(|last| LOCAL.contains(&last))
-        || base == "home.arpa"
-        || base.ends_with(".home.arpa")
+    // `printer.local` is a name of multicast DNS; `shop.mastra.local` is not.
+    ["localhost", "test", "internal"].contains(&base.rsplit('.').next().unwrap_or_default()) || base.ends_with(".local")
 }
 
 /// The running router's base domain, and the hosts of its routes.
@@ -185,10 +183,10 @@ mod tests {
 
     #[test]
     fn domains_that_the_network_does_not_have() {
-        for local in ["localhost", "mastra.local", "test", "a.internal", "home.arpa"] {
+        for local in ["localhost", "mastra.local", "test", "a.internal"] {
             assert!(is_local(local), "{local}");
         }
-        for other in ["npmjs.org", "com", "dev", "local.com", "notlocal", "xhome.arpa"] {
+        for other in ["npmjs.org", "com", "dev", "local.com", "notlocal", "home.arpa", "local", "x.home.arpa"] {
             assert!(!is_local(other), "{other}");
         }
     }

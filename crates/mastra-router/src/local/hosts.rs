@@ -2,16 +2,19 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::config::{HostsMode, LocalEdgeRouterConfig, RoutingStrategy};
-use crate::error::Result;
+use crate::error::{Result, RouterError};
 use crate::hosts::{HostsFollower, HostsManager, HostsOwner, HostsSettings};
 use crate::name::{BaseDomain, RouteName};
 use crate::table::RouteTable;
 
+/// How long a registration waits for the hosts file: as long as a check may take by default.
+const WRITTEN_MOST: Duration = Duration::from_secs(5);
 /// Tells the routers of a process apart that save nothing, and so have no directory to be known by.
 static UNNAMED: AtomicU32 = AtomicU32::new(0);
 
@@ -60,7 +63,17 @@ impl RouterHosts {
     /// As [`HostsFollower::written`].
     pub(super) async fn written(&self, name: &RouteName) -> Result<()> {
         match self.follower.get() {
-            Some(follower) if self.mode == HostsMode::Required => follower.written(name).await,
+            Some(follower) if self.mode == HostsMode::Required => {
+                // Any user can keep the file locked for a while.
+                let written = tokio::time::timeout(WRITTEN_MOST, follower.written(name)).await;
+                written.unwrap_or_else(|_| {
+                    Err(RouterError::HostsFile {
+                        path: self.manager.as_ref().map(|m| m.path().to_owned()).unwrap_or_default(),
+                        line: None,
+                        reason: "it could not be written in time; another process may keep it locked".to_owned(),
+                    })
+                })
+            }
             _ => Ok(()),
         }
     }

@@ -34,7 +34,8 @@ impl EdgeRouterProvider for LocalEdgeRouter {
         if let Err(error) = self.inner.hosts.written(&route.spec.name).await {
             if let Some((_, version)) = self.inner.registry.removed(route.id.as_str()) {
                 let _ = self.inner.events.send(RouterEvent::Removed(self.inner.info(&route)));
-                let _ = self.inner.saved(version).await;
+                // Where not even that can be saved, this is what has to be known: the route is there.
+                self.inner.saved(version).await?;
             }
             return Err(error);
         }
@@ -55,7 +56,10 @@ impl EdgeRouterProvider for LocalEdgeRouter {
         if update.wait_healthy {
             self.wait_healthy(&planned).await?;
         }
+        // Another update may have come in while the target was looked at.
+        let mut replaced = None;
         let (route, version) = self.inner.registry.updated(route_id, |spec| {
+            replaced = Some(spec.clone());
             let mut new = spec.updated(&update)?;
             // The same target, with the addresses that were resolved and checked.
             if new.target.port() == planned.target.port() && new.target.url_host() == planned.target.url_host() {
@@ -65,10 +69,9 @@ impl EdgeRouterProvider for LocalEdgeRouter {
         })?;
         if let Err(error) = self.inner.hosts.written(&route.spec.name).await {
             // Only where nobody has changed it since.
-            let back = |spec: &RouteSpec| Ok(if *spec == route.spec { before.spec.clone() } else { spec.clone() });
-            if let Ok((_, version)) = self.inner.registry.updated(route_id, back) {
-                let _ = self.inner.saved(version).await;
-            }
+            let back = |spec: &RouteSpec| Ok(replaced.filter(|_| *spec == route.spec).unwrap_or_else(|| spec.clone()));
+            let (_, version) = self.inner.registry.updated(route_id, back)?;
+            self.inner.saved(version).await?;
             return Err(error);
         }
         self.inner.saved(version).await?;
@@ -149,12 +152,12 @@ impl RouterControl for LocalEdgeRouter {
 
     async fn release_port(&self, port: u16) -> Result<bool> {
         let ports = self.inner.ports.clone();
-        if let Some(saving) = &self.inner.saving {
-            if !ports.allocated().contains(&port) {
-                return Ok(false);
-            }
-            saving.saver.ports_saved(saving.saver.release(port)).await?;
+        let Some(saving) = &self.inner.saving else { return blocking(move || ports.release(port)).await };
+        let Some(_releasing) = saving.begin_release(port) else { return Ok(false) };
+        if !ports.allocated().contains(&port) {
+            return Ok(false);
         }
+        saving.saver.ports_saved(saving.saver.release(port)).await?;
         blocking(move || ports.release(port)).await
     }
 
@@ -184,7 +187,11 @@ impl LocalEdgeRouter {
     async fn wait_healthy(&self, spec: &RouteSpec) -> Result<()> {
         let deadline = Instant::now() + self.inner.config.health_check.timeout;
         loop {
-            let health = self.inner.checker.check(&spec.target, spec.health_path.as_ref()).await;
+            let check = self.inner.checker.check(&spec.target, spec.health_path.as_ref());
+            let health = tokio::time::timeout_at(deadline, check).await.unwrap_or_else(|_| RouteHealthStatus {
+                error: Some(format!("it was not within {:?}", self.inner.config.health_check.timeout)),
+                ..RouteHealthStatus::default()
+            });
             if health.healthy {
                 return Ok(());
             }

@@ -38,6 +38,8 @@ pub(super) struct Saving {
     first_new: u64,
     /// Ports that were leased before this router started. Nobody of this run has asked for them.
     earlier_leases: Mutex<BTreeSet<u16>>,
+    /// Ports that are being given back.
+    releasing: Mutex<BTreeSet<u16>>,
     resolving: Mutex<Option<AbortHandle>>,
 }
 
@@ -103,6 +105,7 @@ impl Restored {
             warnings: self.warnings,
             first_new: self.first_new,
             earlier_leases: Mutex::new(self.leased),
+            releasing: Mutex::default(),
             resolving: Mutex::default(),
         })
     }
@@ -145,9 +148,21 @@ impl Saving {
     /// nobody listens. It is spoken for from now on.
     pub(super) fn forgotten_lease(&self, routed: &BTreeSet<u16>, manager: &PortManager) -> Option<u16> {
         let mut earlier = self.earlier_leases.lock().unwrap_or_else(PoisonError::into_inner);
-        let port = earlier.iter().copied().find(|port| !routed.contains(port) && manager.is_idle(*port))?;
+        let is_forgotten =
+            |port: &u16| manager.is_of_range(*port) && !routed.contains(port) && manager.is_idle(*port);
+        let port = earlier.iter().copied().find(is_forgotten)?;
         earlier.remove(&port);
         Some(port)
+    }
+
+    /// The right to give a port back, for as long as the value is kept: of several who want to at once, one has it, since
+    /// the port may be leased anew as soon as it was given back. Whoever leases it then is not of an earlier run.
+    pub(super) fn begin_release(&self, port: u16) -> Option<Releasing<'_>> {
+        if !self.releasing.lock().unwrap_or_else(PoisonError::into_inner).insert(port) {
+            return None;
+        }
+        self.earlier_leases.lock().unwrap_or_else(PoisonError::into_inner).remove(&port);
+        Some(Releasing { saving: self, port })
     }
 
     /// Ends what runs, once everything is saved.
@@ -156,6 +171,18 @@ impl Saving {
             task.abort();
         }
         self.saver.stop().await;
+    }
+}
+
+/// See [`Saving::begin_release`].
+pub(super) struct Releasing<'s> {
+    saving: &'s Saving,
+    port: u16,
+}
+
+impl Drop for Releasing<'_> {
+    fn drop(&mut self) {
+        self.saving.releasing.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.port);
     }
 }
 

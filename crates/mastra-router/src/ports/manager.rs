@@ -90,6 +90,11 @@ impl PortManager {
         Ok(lease.is_some_and(|lease| leases.insert(port, lease).is_none()))
     }
 
+    /// Whether this port is one of those that are handed out.
+    pub(crate) fn is_of_range(&self, port: u16) -> bool {
+        (self.range.start..=self.range.end).contains(&port)
+    }
+
     /// Whether nobody listens on this port.
     pub(crate) fn is_idle(&self, port: u16) -> bool {
         probe::is_free(port)

@@ -18,10 +18,10 @@ use rustls::pki_types::pem::PemObject;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
-use super::constraints::Constraints;
 use super::directory::{Access, Directory, Stamp, refused};
 use super::settings::TlsSettings;
 use super::validity::{DAY, Validity, date_time, seconds};
+use crate::constraints::Constraints;
 use crate::error::{Result, RouterError};
 
 /// Certificate and key. In one file, so that no moment and no crash tears them apart.

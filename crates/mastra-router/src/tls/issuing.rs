@@ -152,7 +152,7 @@ impl Issuing {
     }
 
     fn mint(&self, name: &LeafName, authority: &Authority) -> Result<Leaf, String> {
-        if !authority.constraints.permits(name) {
+        if !name.is_permitted_by(&authority.constraints) {
             return Err(format!("the local authority is constrained to {}", authority.constraints));
         }
         let leaf = Leaf::mint(name, authority, &self.settings, self.serving.provider())?;
@@ -212,7 +212,7 @@ impl Issuing {
         let name = parsed(name)?;
         self.follow_authority();
         let authority = self.read().authority.clone();
-        if !authority.constraints.permits(&name) {
+        if !name.is_permitted_by(&authority.constraints) {
             return Err(RouterError::CaConstraints {
                 authority: self.directory.path_of(authority::CERTIFICATE),
                 name: name.to_string(),

@@ -9,6 +9,7 @@ use rcgen::string::Ia5String;
 use ring::digest;
 use x509_parser::extensions::GeneralName;
 
+use crate::constraints::Constraints;
 use crate::name::label_fault;
 
 /// Longest host name (RFC 1035, section 2.3.4, without length bytes).
@@ -27,6 +28,14 @@ pub(super) enum LeafName {
 }
 
 impl LeafName {
+    /// Whether an authority with these constraints may vouch for it.
+    pub(super) fn is_permitted_by(&self, constraints: &Constraints) -> bool {
+        match self {
+            Self::Host(host) | Self::Below(host) => constraints.permits_domain(host),
+            Self::Address(address) => address.is_loopback(),
+        }
+    }
+
     /// Reads `host`, `*.host` or an address; upper case is folded and a trailing dot dropped.
     pub(super) fn parse(name: &str) -> Result<Self, &'static str> {
         let bare = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);

@@ -4,7 +4,6 @@
 //! is minted, [`own`] follows files of the user, [`making`] lets many wait for one making, and [`directory`] is the disk.
 
 mod authority;
-mod constraints;
 mod directory;
 mod issuing;
 mod leaf;

@@ -1,16 +1,15 @@
 //! The authority's certificate, as it is put into a store and found in one.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use x509_parser::extensions::GeneralName;
 use x509_parser::parse_x509_certificate;
 
+use crate::constraints::Constraints;
 use crate::error::{Result, RouterError};
 
 /// SHA-256 of a certificate's DER form.
@@ -86,8 +85,10 @@ pub struct CaCertificate {
     pub not_before: SystemTime,
     /// End of its validity.
     pub not_after: SystemTime,
-    /// The names and networks it may sign for; empty where it may sign for all.
+    /// The names and networks it may sign for; empty where `unbounded` says why that cannot be told.
     pub permitted: Vec<String>,
+    /// Why it may sign for more than local names, where it may.
+    pub unbounded: Option<&'static str>,
 }
 
 impl CaCertificate {
@@ -129,10 +130,10 @@ impl CaCertificate {
         if !certificate.is_ca() {
             return Err(unusable("its certificate is not an authority's"));
         }
-        let constraints = certificate.name_constraints().ok().flatten();
-        // What is not critical may be ignored, and so permits all.
-        let constraints = constraints.filter(|c| c.critical).and_then(|c| c.value.permitted_subtrees.as_ref());
-        let permitted = constraints.into_iter().flatten().map(|subtree| permitted(&subtree.base)).collect();
+        let (permitted, unbounded) = match Constraints::read(&certificate) {
+            Ok(constraints) => (constraints.list(), None),
+            Err(reason) => (Vec::new(), Some(reason)),
+        };
         let name = certificate.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
         Ok(Self {
             path: path.to_owned(),
@@ -143,6 +144,7 @@ impl CaCertificate {
             not_before: time(certificate.validity().not_before.timestamp()),
             not_after: time(certificate.validity().not_after.timestamp()),
             permitted,
+            unbounded,
             der: der.clone(),
         })
     }
@@ -152,14 +154,15 @@ impl CaCertificate {
     /// # Errors
     /// [`RouterError::AuthorityUnusable`].
     pub fn check_fit_to_trust(&self, now: SystemTime) -> Result<()> {
-        let reason = if self.permitted.is_empty() {
-            "it may sign for every name, so whoever has its key could be any web site"
+        let reason = if let Some(unbounded) = self.unbounded {
+            // Constraints are for each kind of name by itself: one that has addresses only vouches for every host.
+            format!("{unbounded}, so whoever has its key could be any web site")
         } else if now > self.not_after {
-            "it has expired"
+            "it has expired".to_owned()
         } else {
             return Ok(());
         };
-        Err(RouterError::AuthorityUnusable { path: self.path.clone(), reason: reason.to_owned() })
+        Err(RouterError::AuthorityUnusable { path: self.path.clone(), reason })
     }
 
     /// What it is called in stores: the same for one certificate, another for its successor.
@@ -196,25 +199,6 @@ pub(super) fn to_pem(der: &[u8]) -> String {
     }
     pem.push_str("-----END CERTIFICATE-----\n");
     pem
-}
-
-fn permitted(name: &GeneralName<'_>) -> String {
-    match name {
-        GeneralName::DNSName(name) => (*name).to_owned(),
-        GeneralName::IPAddress(bytes) => network(bytes),
-        other => other.to_string(),
-    }
-}
-
-/// An address and its mask (RFC 5280, section 4.2.1.10).
-fn network(bytes: &[u8]) -> String {
-    let (address, mask) = bytes.split_at(bytes.len() / 2);
-    let bits: u32 = mask.iter().map(|byte| byte.count_ones()).sum();
-    let address = <[u8; 4]>::try_from(address)
-        .map(IpAddr::from)
-        .or_else(|_| <[u8; 16]>::try_from(address).map(IpAddr::from))
-        .map_or_else(|_| "?".to_owned(), |ip| ip.to_string());
-    format!("{address}/{bits}")
 }
 
 fn time(timestamp: i64) -> SystemTime {

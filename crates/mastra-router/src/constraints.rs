@@ -1,14 +1,12 @@
 //! What an authority may vouch for, as its certificate says. A stolen key is worth no more than this.
 
 use std::fmt;
-use std::net::IpAddr;
 
 use rcgen::CustomExtension;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use yasna::{DERWriterSeq, Tag};
 
-use super::leaf_name::LeafName;
 use crate::name::BaseDomain;
 
 /// Top-level domains that no real site lies under (RFC 6761, RFC 6762, and one that ICANN set aside).
@@ -39,12 +37,12 @@ const ADDRESS: u64 = 7;
 
 /// The domains that an authority may vouch for; loopback addresses always, anything else never.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Constraints {
+pub(crate) struct Constraints {
     domains: Vec<String>,
 }
 
 impl Constraints {
-    pub(super) fn to(base_domains: &[BaseDomain]) -> Self {
+    pub(crate) fn to(base_domains: &[BaseDomain]) -> Self {
         let mut constraints = Self { domains: ALWAYS.map(str::to_owned).to_vec() };
         for base in base_domains {
             if !constraints.permits_domain(base.as_str()) {
@@ -58,7 +56,7 @@ impl Constraints {
     /// so every kind that a client may go by has one. Email and URIs are permitted on a host that cannot exist, rather than
     /// excluded: to exclude all of them one excludes the empty name, which OpenSSL does not match with anything and Java does
     /// not read.
-    pub(super) fn extension(&self) -> CustomExtension {
+    pub(crate) fn extension(&self) -> CustomExtension {
         let der = yasna::construct_der(|writer| {
             writer.write_sequence(|writer| {
                 writer.next().write_tagged_implicit(Tag::context(0), |writer| {
@@ -80,7 +78,7 @@ impl Constraints {
     }
 
     /// Reads those of an authority, which has to be constrained as we do it, at least for hosts and addresses.
-    pub(super) fn read(certificate: &X509Certificate<'_>) -> Result<Self, &'static str> {
+    pub(crate) fn read(certificate: &X509Certificate<'_>) -> Result<Self, &'static str> {
         let Ok(Some(extension)) = certificate.name_constraints() else {
             return Err("it is not constrained to names");
         };
@@ -103,28 +101,20 @@ impl Constraints {
         Ok(Self { domains })
     }
 
-    pub(super) fn permits(&self, name: &LeafName) -> bool {
-        match name {
-            LeafName::Host(host) | LeafName::Below(host) => self.permits_domain(host),
-            LeafName::Address(IpAddr::V4(address)) => address.is_loopback(),
-            LeafName::Address(IpAddr::V6(address)) => address.is_loopback(),
-        }
-    }
-
-    pub(super) fn permits_domain(&self, host: &str) -> bool {
+    pub(crate) fn permits_domain(&self, host: &str) -> bool {
         self.domains
             .iter()
             .any(|domain| host.strip_suffix(domain.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
     }
 
     /// Top-level domains with real sites among the domains: the authority can vouch for all of those.
-    pub(super) fn top_level_domains(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn top_level_domains(&self) -> impl Iterator<Item = &str> {
         let all = self.domains.iter().map(String::as_str);
         all.filter(|domain| !domain.contains('.') && !NO_REAL_SITES.contains(domain))
     }
 
     /// As people are told.
-    pub(super) fn list(&self) -> Vec<String> {
+    pub(crate) fn list(&self) -> Vec<String> {
         self.domains.iter().map(String::as_str).chain(["127.0.0.0/8", "::1"]).map(str::to_owned).collect()
     }
 }
@@ -155,19 +145,14 @@ mod tests {
             ("a.b.localhost", true),
             ("mastra.local", true),
             ("app.mastra.local", true),
-            ("*.app.mastra.local", true),
             ("shop.test", true),
-            ("127.9.9.9", true),
-            ("::1", true),
             ("local", false),
             ("appxmastra.local", false),
             ("notlocalhost", false),
             ("localhost.evil.com", false),
             ("example.com", false),
-            ("10.0.0.1", false),
-            ("::2", false),
         ] {
-            assert_eq!(constraints.permits(&LeafName::parse(name).unwrap()), permitted, "{name}");
+            assert_eq!(constraints.permits_domain(name), permitted, "{name}");
         }
         let wide = Constraints::to(&["dev", "internal", "a.dev"].map(base));
         assert_eq!(wide.top_level_domains().collect::<Vec<_>>(), ["dev"]);
