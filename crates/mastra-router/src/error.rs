@@ -303,6 +303,9 @@ impl RouterError {
                 let dir = path.parent().unwrap_or(path).display();
                 Some(format!("make room there and try again (df -h {dir} tells how much there is)"))
             }
+            Self::File { action: "use as root", .. } => {
+                Some("run it as yourself, or name a directory: --home DIR".into())
+            }
             Self::File { .. } => Some("choose another directory: MASTRA_ROUTER_HOME=DIR or --home DIR".into()),
             Self::HostsFile { line: Some(_), .. } => Some("mend that line with an editor, as root".into()),
             Self::HostsDenied { .. } => Some("sudo mastra-router hosts sync".into()),

@@ -45,6 +45,17 @@ impl Place {
         Self { machine, cert_dir, is_default, by_sudo }
     }
 
+    /// Under sudo, what is made in the user's own directory would be root's, and of no use to the user.
+    fn refuse_sudo(&self) -> Result<(), Failure> {
+        if !(self.by_sudo && self.is_default) {
+            return Ok(());
+        }
+        let message =
+            format!("{} is that of the user who called sudo, who could not use it any more", self.cert_dir.display());
+        let hint = "run it as yourself, or name a directory: --cert-dir DIR".to_owned();
+        Err(Failure { hint: Some(hint), ..Failure::failed("CERTIFICATE_ERROR", message) })
+    }
+
     pub(super) fn stores(&self, kinds: &[StoreKind]) -> TrustStores {
         TrustStores::find(&self.machine, &self.cert_dir, kinds)
     }
@@ -109,6 +120,7 @@ pub(super) fn issued(place: &Place) -> Vec<CertificateInfo> {
 
 pub(super) fn issue(args: &Issue, output: &Output) -> Outcome {
     let place = Place::of(&args.cert_dir);
+    place.refuse_sudo()?;
     let files = manager(&place, &[])?.issue(&args.name).map_err(unhinted)?;
     let (mut cert, mut key) = (files.cert_path, files.key_path);
     if let Some(out) = &args.out {
@@ -146,6 +158,7 @@ fn copied(file: &Path, directory: &Path, mode: u32) -> Result<PathBuf, Failure> 
 
 pub(super) fn renew(args: &Renew, output: &Output) -> Outcome {
     let place = Place::of(&args.cert_dir);
+    place.refuse_sudo()?;
     let mut base_domains = args.base_domain.clone();
     let before = TlsManager::read_authority(&place.cert_dir).map_err(unhinted)?;
     // What it vouched for before, it does again; what is no domain is always permitted.

@@ -257,3 +257,21 @@ fn exports_that_a_shell_takes() {
     assert_eq!(ran.stdout, "");
     ran.failed(1, "FILE_ERROR", &["cannot be written for a shell"]);
 }
+
+#[test]
+fn root_makes_nothing_in_the_home_of_who_called_sudo() {
+    let passwd = fs::read_to_string("/etc/passwd").unwrap();
+    if !rustix::process::geteuid().is_root() || !passwd.contains(":65534:") {
+        eprintln!("skipped: only root can be sudo, of someone it knows");
+        return;
+    }
+    let desk = Desk::new();
+    let by_sudo = |args: &[&str]| {
+        let mut command = desk.command(args);
+        Running::spawn(command.env("SUDO_UID", "65534").env_remove("MASTRA_ROUTER_HOME")).ended()
+    };
+    by_sudo(&["tls", "issue", "a.localhost"]).failed(1, "CERTIFICATE_ERROR", &["hint: run it as yourself"]);
+    by_sudo(&["tls", "renew"]).failed(1, "CERTIFICATE_ERROR", &["hint: run it as yourself"]);
+    by_sudo(&["serve", "--listen", "127.0.0.1:0"]).failed(1, "FILE_ERROR", &["hint: run it as yourself"]);
+    by_sudo(&["tls", "issue", "a.localhost", "--cert-dir", "certs"]).ok();
+}
