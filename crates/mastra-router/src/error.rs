@@ -312,6 +312,7 @@ impl RouterError {
             Self::HostsTaken { .. } => Some("remove that line, or choose another name".into()),
             Self::HomeInUse { .. } => Some("use it, stop it (mastra-router stop), or set another --home DIR".into()),
             Self::CaConstraints { remedy, .. } => Some(remedy.clone()),
+            Self::AuthorityUnusable { .. } => Some("make a new one: mastra-router tls renew".into()),
             Self::NoProxyInStrategy => Some("set strategy to \"reverse-proxy\"".into()),
             Self::Unreachable { .. } => Some("start it: mastra-router serve".into()),
             Self::Remote { hint, .. } => hint.clone(),

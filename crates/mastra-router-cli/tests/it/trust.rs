@@ -183,7 +183,7 @@ fn what_is_no_authority_is_refused() {
     fs::write(dir.join("ca.pem"), "hello").unwrap();
     for args in [&["tls", "trust"][..], &["tls", "untrust"], &["tls", "status"], &["env"]] {
         let ran = desk.run(args.iter().chain(&["--cert-dir", "certs"]));
-        ran.failed(1, "AUTHORITY_UNUSABLE", &["certs/ca.pem", "exactly one certificate"]);
+        ran.failed(1, "AUTHORITY_UNUSABLE", &["certs/ca.pem", "exactly one certificate", "mastra-router tls renew"]);
     }
     let short = desk.run(["tls", "untrust", "--fingerprint", "AB:CD"]);
     assert_eq!(short.code, Some(2), "{short:?}");
