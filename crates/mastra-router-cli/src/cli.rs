@@ -62,7 +62,7 @@ pub(crate) enum Command {
     Url(Key),
     /// Check a route's target now; exit 1 when it is not healthy.
     Health(Key),
-    /// Lease free ports; the router keeps them until it stops.
+    /// Lease free ports; the router keeps them until they are given back.
     Port(Port),
     /// Follow what happens to routes.
     Watch,

@@ -85,6 +85,9 @@ pub struct HostsConfig {
     pub path: Option<PathBuf>,
     /// Directory of copies of the file as it was. Default: `~/.mastra/hosts-backups`.
     pub backup_dir: Option<PathBuf>,
+    /// Whose the entries are: letters, digits, `-`, `_` and `.`. A router that was killed leaves its entries to the next of
+    /// the same owner. Default: one of `state_dir`, or of this process.
+    pub owner: Option<String>,
 }
 
 /// Certificates.

@@ -303,12 +303,16 @@ impl RouterError {
                 let dir = path.parent().unwrap_or(path).display();
                 Some(format!("make room there and try again (df -h {dir} tells how much there is)"))
             }
+            Self::File { action: "use as root", .. } => {
+                Some("run it as yourself, or name a directory: --home DIR".into())
+            }
             Self::File { .. } => Some("choose another directory: MASTRA_ROUTER_HOME=DIR or --home DIR".into()),
             Self::HostsFile { line: Some(_), .. } => Some("mend that line with an editor, as root".into()),
             Self::HostsDenied { .. } => Some("sudo mastra-router hosts sync".into()),
             Self::HostsTaken { .. } => Some("remove that line, or choose another name".into()),
             Self::HomeInUse { .. } => Some("use it, stop it (mastra-router stop), or set another --home DIR".into()),
             Self::CaConstraints { remedy, .. } => Some(remedy.clone()),
+            Self::AuthorityUnusable { .. } => Some("make a new one: mastra-router tls renew".into()),
             Self::NoProxyInStrategy => Some("set strategy to \"reverse-proxy\"".into()),
             Self::Unreachable { .. } => Some("start it: mastra-router serve".into()),
             Self::Remote { hint, .. } => hint.clone(),

@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Result, RouterError};
+use crate::user::InvokingUser;
 
 /// Longest path of a Unix socket (`sun_path` of unix(7), with its end marked).
 const SOCKET_PATH_MAX: usize = 107;
@@ -14,6 +15,8 @@ const SOCKET_PATH_MAX: usize = 107;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Home {
     path: PathBuf,
+    /// Whether it is another user's, found by way of sudo: what root makes there, that user cannot use.
+    is_anothers: bool,
 }
 
 /// The right to be the router of a home; given up when dropped, and by the system when the process ends in any way.
@@ -27,12 +30,15 @@ impl Home {
     /// The home at `path`, or `$MASTRA_ROUTER_HOME`, or `~/.mastra/router` of the user who is at the keyboard (under sudo,
     /// too). Nothing is created.
     pub fn resolve(path: Option<PathBuf>) -> Self {
-        let path = path
-            .or_else(|| std::env::var_os("MASTRA_ROUTER_HOME").filter(|v| !v.is_empty()).map(PathBuf::from))
-            .unwrap_or_else(|| InvokingUser::current().home.join(".mastra/router"));
+        let given =
+            path.or_else(|| std::env::var_os("MASTRA_ROUTER_HOME").filter(|v| !v.is_empty()).map(PathBuf::from));
+        let (path, is_anothers) = given.map(|path| (path, false)).unwrap_or_else(|| {
+            let user = InvokingUser::current();
+            (user.home.join(".mastra/router"), user.sudo.is_some())
+        });
         let path = std::path::absolute(&path).unwrap_or(path);
         // Without a slash at its end: with one, the system would follow a link that stands there.
-        Self { path: path.components().collect() }
+        Self { path: path.components().collect(), is_anothers }
     }
 
     /// Its path.
@@ -48,8 +54,13 @@ impl Home {
     /// Makes the directory, if need be, and takes it for this process.
     ///
     /// # Errors
-    /// [`RouterError::File`] for a directory that cannot be made or that others can write to, [`RouterError::HomeInUse`].
+    /// [`RouterError::File`] for a directory that cannot be made or that others can write to, and under sudo for one
+    /// that was not given; [`RouterError::HomeInUse`].
     pub fn lock(&self) -> Result<HomeLock> {
+        if self.is_anothers {
+            let source = io::Error::other("it is that of the user who called sudo, who could not use it any more");
+            return Err(RouterError::File { action: "use as root", path: self.path.clone(), source });
+        }
         self.create()?;
         let socket = self.socket_path();
         if socket.as_os_str().len() > SOCKET_PATH_MAX {
@@ -113,30 +124,6 @@ impl HomeLock {
     }
 }
 
-/// The user who is at the keyboard: the one who called sudo, else the one the process belongs to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InvokingUser {
-    /// The home directory.
-    pub home: PathBuf,
-    /// Under sudo, the ids of the user and of the user's group: whom files in the home have to belong to.
-    pub sudo: Option<(u32, u32)>,
-}
-
-impl InvokingUser {
-    /// Whoever it is for this process.
-    pub fn current() -> Self {
-        let sudo = std::env::var("SUDO_UID").ok().filter(|uid| uid != "0" && rustix::process::geteuid().is_root());
-        sudo.and_then(|uid| passwd_entry(&fs::read_to_string("/etc/passwd").ok()?, &uid))
-            .unwrap_or_else(|| Self { home: std::env::home_dir().unwrap_or_else(std::env::temp_dir), sudo: None })
-    }
-}
-
-fn passwd_entry(passwd: &str, uid: &str) -> Option<InvokingUser> {
-    let entry = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|f| f.get(2) == Some(&uid))?;
-    let home = entry.get(5).filter(|home| home.starts_with('/')).map(PathBuf::from)?;
-    Some(InvokingUser { home, sudo: Some((uid.parse().ok()?, entry.get(3)?.parse().ok()?)) })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,13 +162,5 @@ mod tests {
         }
         let deep = dir.path().join("x".repeat(120));
         assert!(Home::resolve(Some(deep)).lock().unwrap_err().to_string().contains("107 bytes"));
-    }
-
-    #[test]
-    fn the_invoking_users_home() {
-        let passwd = "root:x:0:0:root:/root:/bin/sh\nann:x:1000:1000:Ann,,,:/home/ann:/bin/bash\n";
-        let ann = InvokingUser { home: "/home/ann".into(), sudo: Some((1000, 1000)) };
-        assert_eq!(passwd_entry(passwd, "1000"), Some(ann));
-        assert_eq!(passwd_entry(passwd, "1001"), None);
     }
 }

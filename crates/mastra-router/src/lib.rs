@@ -52,6 +52,7 @@ mod tls;
 mod transport;
 pub mod trust;
 mod url;
+mod user;
 
 pub use certificates::Certificates;
 pub use config::{
@@ -62,7 +63,7 @@ pub use error::{HeldPort, Result, RouterError};
 pub use event::RouterEvent;
 pub use health::{CheckKind, CheckOutcome, HealthChecker, HealthMonitor, HealthRecord, HealthSettings};
 pub use holder::port_holder;
-pub use home::{Home, HomeLock, InvokingUser};
+pub use home::{Home, HomeLock};
 pub use hosts::{HostsChange, HostsEdit, HostsEntry, HostsFollower, HostsManager, HostsOwner, HostsSettings};
 pub use local::LocalEdgeRouter;
 pub use name::{BaseDomain, RouteName, suggest as suggest_name};
@@ -79,6 +80,7 @@ pub use table::{Found, RouteTable};
 pub use target::{Addresses, Target, TargetHost, TargetScheme};
 pub use tls::{AuthorityInfo, CertificateInfo, Clock, IssuedFiles, OwnFiles, TlsManager, TlsSettings};
 pub use transport::TargetTls;
+pub use user::InvokingUser;
 
 /// The README's examples are examples of this crate.
 #[cfg(doctest)]

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use mastra_router::trust::{
     CaCertificate, CommandLine, Machine, Outcome as Became, RunAs, StoreKind, StoreOutcome, TrustStores,
@@ -45,6 +46,17 @@ impl Place {
         Self { machine, cert_dir, is_default, by_sudo }
     }
 
+    /// Under sudo, what is made in the user's own directory would be root's, and of no use to the user.
+    fn refuse_sudo(&self) -> Result<(), Failure> {
+        if !(self.by_sudo && self.is_default) {
+            return Ok(());
+        }
+        let message =
+            format!("{} is that of the user who called sudo, who could not use it any more", self.cert_dir.display());
+        let hint = "run it as yourself, or name a directory: --cert-dir DIR".to_owned();
+        Err(Failure { hint: Some(hint), ..Failure::failed("CERTIFICATE_ERROR", message) })
+    }
+
     pub(super) fn stores(&self, kinds: &[StoreKind]) -> TrustStores {
         TrustStores::find(&self.machine, &self.cert_dir, kinds)
     }
@@ -65,8 +77,16 @@ impl Place {
     }
 }
 
-/// The authority that is there.
+/// The authority that is there: the one that signs, even where a process that was killed left another in the public copy.
 pub(super) fn find(place: &Place) -> Result<CaCertificate, Failure> {
+    if let Ok(Some(signing)) = TlsManager::read_authority(&place.cert_dir)
+        && let Ok(shown) = CaCertificate::read(&place.cert_dir.join(CA_FILE))
+        && shown.fingerprint.to_string() != signing.fingerprint
+        && !place.by_sudo
+    {
+        // Puts the public copy right.
+        manager(place, &[])?;
+    }
     CaCertificate::read(&place.cert_dir.join(CA_FILE)).map_err(|error| match error {
         RouterError::File { source, .. } if source.kind() == io::ErrorKind::NotFound => missing(place),
         error => unhinted(error),
@@ -102,13 +122,17 @@ fn manager(place: &Place, base_domains: &[BaseDomain]) -> Result<std::sync::Arc<
 /// What the authority has issued, as far as it can be read.
 pub(super) fn issued(place: &Place) -> Vec<CertificateInfo> {
     match TlsManager::read_authority(&place.cert_dir) {
-        Ok(Some(_)) => manager(place, &[]).ok().and_then(|manager| manager.list().ok()).unwrap_or_default(),
+        // Opening one that has expired would replace it, and looking changes nothing.
+        Ok(Some(ca)) if ca.not_after > SystemTime::now() && !place.by_sudo => {
+            manager(place, &[]).ok().and_then(|manager| manager.list().ok()).unwrap_or_default()
+        }
         _ => Vec::new(),
     }
 }
 
 pub(super) fn issue(args: &Issue, output: &Output) -> Outcome {
     let place = Place::of(&args.cert_dir);
+    place.refuse_sudo()?;
     let files = manager(&place, &[])?.issue(&args.name).map_err(unhinted)?;
     let (mut cert, mut key) = (files.cert_path, files.key_path);
     if let Some(out) = &args.out {
@@ -146,6 +170,7 @@ fn copied(file: &Path, directory: &Path, mode: u32) -> Result<PathBuf, Failure> 
 
 pub(super) fn renew(args: &Renew, output: &Output) -> Outcome {
     let place = Place::of(&args.cert_dir);
+    place.refuse_sudo()?;
     let mut base_domains = args.base_domain.clone();
     let before = TlsManager::read_authority(&place.cert_dir).map_err(unhinted)?;
     // What it vouched for before, it does again; what is no domain is always permitted.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use mastra_router::control::{ControlServer, ServerInfo};
 use mastra_router::{
-    Home, HomeLock, LocalEdgeRouter, LocalEdgeRouterConfig, LocalhostUrls, RoutingStrategy, SavedSettings,
+    Home, HomeLock, HostsOwner, LocalEdgeRouter, LocalEdgeRouterConfig, LocalhostUrls, RoutingStrategy, SavedSettings,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
@@ -63,6 +63,8 @@ async fn start(args: &Serve, home: &Home, output: &Output) -> Result<Running, Fa
     if !(args.lan || file.lan) {
         loopback_only(&config.listen, "add --lan if that is what you want")?;
     }
+    // Whether it saves or not, and the same that `hosts sync` has.
+    config.hosts.owner = Some(HostsOwner::of_home(home.path()).as_str().to_owned());
     config.validate()?;
     let lock = home.lock()?;
     if args.no_save || !file.save {
@@ -78,7 +80,7 @@ async fn start(args: &Serve, home: &Home, output: &Output) -> Result<Running, Fa
         listen: if asked.listen.is_empty() && file.listen.is_none() { saved.listen.clone() } else { Vec::new() },
         base_domain: saved.base_domain.clone().filter(|_| asked.base_domain.is_none() && file.base_domain.is_none()),
         strategy: saved.strategy.filter(|_| asked.strategy.is_none() && file.strategy.is_none()),
-        tls: saved.tls.filter(|_| asked.tls.is_none() && file.tls().is_none()),
+        tls: saved.tls.filter(|_| asked.tls.is_none() && args.tls.cert.is_none() && file.tls().is_none()),
     };
     if used != SavedSettings::default() {
         put_over(&mut config, &used);
@@ -110,8 +112,8 @@ fn asked_for(args: &Serve) -> SavedSettings {
         Strategy::PortMapping => RoutingStrategy::PortMapping,
         Strategy::ReverseProxy => RoutingStrategy::ReverseProxy,
     });
-    let tls = args.tls.tls.or(args.tls.cert.as_ref().map(|_| true));
-    SavedSettings { listen: args.listen.clone(), base_domain: args.base_domain.clone(), strategy, tls }
+    // The files of `--cert` are not saved, so neither is that there were some.
+    SavedSettings { listen: args.listen.clone(), base_domain: args.base_domain.clone(), strategy, tls: args.tls.tls }
 }
 
 fn put_over(config: &mut LocalEdgeRouterConfig, settings: &SavedSettings) {
@@ -148,6 +150,9 @@ fn name(strategy: RoutingStrategy) -> &'static str {
 }
 
 fn apply_tls(args: &ServeTls, config: &mut LocalEdgeRouterConfig) {
+    if args.cert.is_some() {
+        config.enable_tls = args.tls.unwrap_or(true);
+    }
     let tls = &mut config.tls;
     if args.cert.is_some() {
         tls.cert.clone_from(&args.cert);

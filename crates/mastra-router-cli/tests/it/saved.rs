@@ -288,3 +288,16 @@ fn urls_that_were_https_are_so_again() {
     let (_plain, _) = serve(&desk, &["--tls=false"]);
     assert!(desk.run(["url", "shop"]).ok().stdout.starts_with("http://"));
 }
+
+#[test]
+fn own_certificates_are_for_one_start() {
+    let desk = Desk::new();
+    let issued = desk.run(["tls", "issue", "localhost", "--cert-dir", "certs", "--json"]).ok().json();
+    let (cert, key) = (issued["cert"].as_str().unwrap(), issued["key"].as_str().unwrap());
+    let (first, _) = serve(&desk, &["--listen", "127.0.0.1:0", "--cert", cert, "--key", key]);
+    drop(first);
+    let (again, _) = serve(&desk, &[]);
+    again.until_said("As the last time: --listen 127.0.0.1:0 (--no-save");
+    drop(again);
+    assert!(!desk.path(".mastra/certs").exists(), "no authority was made in the place of the files");
+}

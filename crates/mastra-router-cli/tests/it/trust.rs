@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, GeneralSubtree, IsCa, KeyPair, NameConstraints, date_time_ymd,
+    BasicConstraints, CertificateParams, CidrSubnet, DnType, GeneralSubtree, IsCa, KeyPair, NameConstraints,
+    date_time_ymd,
 };
 use serde_json::{Value, json};
 
@@ -20,7 +21,8 @@ fn authority(cert_dir: &Path) {
     params.distinguished_name.push(DnType::CommonName, "Test CA");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.not_after = date_time_ymd(2099, 1, 1);
-    let permitted_subtrees = vec![GeneralSubtree::DnsName("localhost".into())];
+    let loopback = CidrSubnet::V4([127, 0, 0, 0], [255, 0, 0, 0]);
+    let permitted_subtrees = vec![GeneralSubtree::DnsName("localhost".into()), GeneralSubtree::IpAddress(loopback)];
     params.name_constraints = Some(NameConstraints { permitted_subtrees, excluded_subtrees: Vec::new() });
     fs::create_dir_all(cert_dir).unwrap();
     let pem = params.self_signed(&KeyPair::generate().unwrap()).unwrap().pem();
@@ -68,7 +70,7 @@ fn trusted_and_not_again() {
     let before = status(&desk);
     let store = &before["stores"][0];
     assert_eq!((&store["store"], &store["state"]), (&json!("Chrome ~/.pki/nssdb"), &json!("not-trusted")));
-    assert_eq!(before["authority"]["permitted"], json!(["localhost"]));
+    assert_eq!(before["authority"]["permitted"], json!(["localhost", "127.0.0.0/8", "::1"]));
     assert_eq!(before["authority"]["fingerprint"].as_str().unwrap().len(), 95);
 
     let dry = desk.run(["tls", "trust", "--only", "nss", "--dry-run"]).ok();
@@ -183,7 +185,7 @@ fn what_is_no_authority_is_refused() {
     fs::write(dir.join("ca.pem"), "hello").unwrap();
     for args in [&["tls", "trust"][..], &["tls", "untrust"], &["tls", "status"], &["env"]] {
         let ran = desk.run(args.iter().chain(&["--cert-dir", "certs"]));
-        ran.failed(1, "AUTHORITY_UNUSABLE", &["certs/ca.pem", "exactly one certificate"]);
+        ran.failed(1, "AUTHORITY_UNUSABLE", &["certs/ca.pem", "exactly one certificate", "mastra-router tls renew"]);
     }
     let short = desk.run(["tls", "untrust", "--fingerprint", "AB:CD"]);
     assert_eq!(short.code, Some(2), "{short:?}");
@@ -256,4 +258,22 @@ fn exports_that_a_shell_takes() {
     let ran = desk.run(["env", "--cert-dir", line.to_str().unwrap()]);
     assert_eq!(ran.stdout, "");
     ran.failed(1, "FILE_ERROR", &["cannot be written for a shell"]);
+}
+
+#[test]
+fn root_makes_nothing_in_the_home_of_who_called_sudo() {
+    let passwd = fs::read_to_string("/etc/passwd").unwrap();
+    if !rustix::process::geteuid().is_root() || !passwd.contains(":65534:") {
+        eprintln!("skipped: only root can be sudo, of someone it knows");
+        return;
+    }
+    let desk = Desk::new();
+    let by_sudo = |args: &[&str]| {
+        let mut command = desk.command(args);
+        Running::spawn(command.env("SUDO_UID", "65534").env_remove("MASTRA_ROUTER_HOME")).ended()
+    };
+    by_sudo(&["tls", "issue", "a.localhost"]).failed(1, "CERTIFICATE_ERROR", &["hint: run it as yourself"]);
+    by_sudo(&["tls", "renew"]).failed(1, "CERTIFICATE_ERROR", &["hint: run it as yourself"]);
+    by_sudo(&["serve", "--listen", "127.0.0.1:0"]).failed(1, "FILE_ERROR", &["hint: run it as yourself"]);
+    by_sudo(&["tls", "issue", "a.localhost", "--cert-dir", "certs"]).ok();
 }

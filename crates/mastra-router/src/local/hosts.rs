@@ -88,6 +88,9 @@ impl RouterHosts {
 
 /// A router that saves its routes is the same one after a restart, and puts right what it left behind when it was killed.
 fn owner(config: &LocalEdgeRouterConfig) -> Result<HostsOwner> {
+    if let Some(owner) = &config.hosts.owner {
+        return HostsOwner::parse(owner);
+    }
     match &config.state_dir {
         Some(dir) => Ok(HostsOwner::of_home(dir)),
         None => {

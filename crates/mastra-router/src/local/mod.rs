@@ -7,7 +7,6 @@ mod saving;
 mod tls;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -27,6 +26,7 @@ use crate::proxy::ReverseProxy;
 use crate::registry::{Configured, RouteRegistry};
 use crate::route::{HealthPath, Route, RouteConfig, RouteInfo, RouteSpec};
 use crate::url::PublicUrls;
+use crate::user::default_lease_dir;
 
 /// Events a listener may fall behind by before it loses the oldest.
 const EVENTS_KEPT: usize = 1024;
@@ -203,7 +203,7 @@ impl LocalEdgeRouter {
         self.inner.registry.table().iter().map(|route| self.inner.info(route)).collect()
     }
 
-    /// Removes all routes.
+    /// Removes all routes. It returns before that is saved, and cannot tell where it could not be; then they come back.
     pub fn clear_routes(&self) {
         self.inner.registry.clear();
         let _ = self.inner.events.send(RouterEvent::Cleared);
@@ -337,9 +337,4 @@ impl Inner {
     fn info(&self, route: &Route) -> RouteInfo {
         self.urls.info(route, self.health.record(route))
     }
-}
-
-/// All routers of a user share their leases, so the directory does not depend on a router's home.
-fn default_lease_dir() -> PathBuf {
-    std::env::home_dir().unwrap_or_else(std::env::temp_dir).join(".mastra/router/ports")
 }

@@ -148,8 +148,7 @@ impl Saving {
     /// nobody listens. It is spoken for from now on.
     pub(super) fn forgotten_lease(&self, routed: &BTreeSet<u16>, manager: &PortManager) -> Option<u16> {
         let mut earlier = self.earlier_leases.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_forgotten =
-            |port: &u16| manager.is_of_range(*port) && !routed.contains(port) && manager.is_idle(*port);
+        let is_forgotten = |port: &u16| manager.is_of_range(*port) && !routed.contains(port) && manager.is_idle(*port);
         let port = earlier.iter().copied().find(is_forgotten)?;
         earlier.remove(&port);
         Some(port)

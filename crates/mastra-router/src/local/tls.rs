@@ -16,6 +16,7 @@ use crate::route::RouteSpec;
 use crate::table::RouteTable;
 use crate::tls::{OwnFiles, TlsManager, TlsSettings};
 use crate::transport::TargetTls;
+use crate::user::default_cert_dir;
 
 /// The manager of certificates, once one is needed. An authority is not made by the way.
 pub(super) struct RouterTls {
@@ -112,10 +113,6 @@ impl Certificates for RouterTls {
             None => Box::pin(std::future::ready(None)),
         }
     }
-}
-
-fn default_cert_dir() -> PathBuf {
-    std::env::home_dir().unwrap_or_else(std::env::temp_dir).join(".mastra/certs")
 }
 
 /// A target may show a certificate of our own authority, as one that `tls issue` made.

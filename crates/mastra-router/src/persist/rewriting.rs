@@ -176,7 +176,6 @@ mod tests {
     /// Runs in a process of its own, which the test below kills: changes that say themselves what they are, each of them
     /// printed once it is saved, and the file written anew all the time.
     #[test]
-    #[ignore = "it writes until it is killed"]
     fn writes_until_killed() {
         let Some(dir) = std::env::var_os("MASTRA_KILLED_DIR") else { return };
         let opened = Store::open(std::path::Path::new(&dir)).unwrap();
@@ -221,7 +220,7 @@ mod tests {
                 (dir, state, next) = (tempfile::tempdir().unwrap(), BTreeMap::new(), 1);
             }
             let mut child = Command::new(std::env::current_exe().unwrap())
-                .args(["--exact", "persist::rewriting::tests::writes_until_killed", "--ignored", "--nocapture"])
+                .args(["--exact", "persist::rewriting::tests::writes_until_killed", "--nocapture"])
                 .env("MASTRA_KILLED_DIR", dir.path())
                 .stdout(Stdio::piped())
                 .stderr(Stdio::inherit())

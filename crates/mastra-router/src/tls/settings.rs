@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use crate::config::TlsConfig;
 use crate::error::{Result, RouterError};
 use crate::name::BaseDomain;
+use crate::user::default_cert_dir;
 
 /// Apple's clients refuse longer ones.
 const VALIDITY_DAYS_MAX: u32 = 397;
@@ -86,10 +87,6 @@ impl TlsSettings {
     pub(super) fn now(&self) -> SystemTime {
         (self.clock)()
     }
-}
-
-fn default_cert_dir() -> PathBuf {
-    std::env::home_dir().unwrap_or_else(std::env::temp_dir).join(".mastra/certs")
 }
 
 impl fmt::Debug for TlsSettings {

@@ -131,8 +131,7 @@ impl Anchors {
         let fingerprint = Fingerprint::of(der);
         let trusted = in_bundle.is_none_or(|all| all.contains(&fingerprint));
         let handle = path.to_string_lossy().into_owned();
-        let is_ours = Ours::labelled(name) || ours.known.contains(&fingerprint);
-        is_ours.then_some(Entry { fingerprint, handle, trusted })
+        ours.holds(name, fingerprint).then_some(Entry { fingerprint, handle, trusted })
     }
 }
 

@@ -87,7 +87,7 @@ impl Store for Keystore {
 
     fn look(&self, ours: &Ours) -> Result<Vec<Entry>, Refusal> {
         let found = entries(&self.keytool("-list")?.run()?);
-        Ok(found.into_iter().filter(|e| Ours::labelled(&e.handle) || ours.known.contains(&e.fingerprint)).collect())
+        Ok(found.into_iter().filter(|e| ours.holds(&e.handle, e.fingerprint)).collect())
     }
 
     fn check(&self) -> Result<(), Refusal> {

@@ -152,12 +152,20 @@ pub(super) struct Ours {
     pub(super) known: BTreeSet<Fingerprint>,
     /// The common name of the present authority.
     pub(super) common_name: Option<String>,
+    /// Whether root acts for a user. The record of what is known is that user's, and may name any certificate of the
+    /// system: only what also has a label of ours is ours then.
+    pub(super) for_user: bool,
 }
 
 impl Ours {
     /// Whether a store's name for a certificate is one that we give.
     pub(super) fn labelled(name: &str) -> bool {
         name.strip_prefix(LABEL).is_some_and(|rest| rest.starts_with('-'))
+    }
+
+    /// Whether a certificate that has this name in its store is ours.
+    pub(super) fn holds(&self, label: &str, fingerprint: Fingerprint) -> bool {
+        Self::labelled(label) || !self.for_user && self.known.contains(&fingerprint)
     }
 
     /// Whether a certificate without a name in its store can be ours.

@@ -23,6 +23,7 @@ use crate::error::Result;
 pub struct TrustStores {
     stores: Vec<Box<dyn Store>>,
     record: Record,
+    for_user: bool,
 }
 
 impl TrustStores {
@@ -40,7 +41,7 @@ impl TrustStores {
         if kinds.contains(&StoreKind::Java) {
             Keystore::find(machine).into_iter().for_each(|keystore| stores.push(Box::new(keystore)));
         }
-        Self { stores, record }
+        Self { stores, record, for_user: machine.run_as.is_some() }
     }
 
     /// The kinds of stores that an authority of this directory was ever put into and not seen to be gone from.
@@ -103,7 +104,7 @@ impl TrustStores {
         let mut known: BTreeSet<Fingerprint> = self.record.read()?.into_iter().map(|(_, line)| line).collect();
         known.extend(also);
         known.extend(ca.map(|ca| ca.fingerprint));
-        Ok(Ours { known, common_name: ca.map(|ca| ca.common_name.clone()) })
+        Ok(Ours { known, common_name: ca.map(|ca| ca.common_name.clone()), for_user: self.for_user })
     }
 }
 

@@ -82,3 +82,25 @@ async fn leases_that_everybody_forgot_do_not_use_the_range_up() {
     assert_eq!(router.allocate_port().await.unwrap_err().code(), "NO_PORT_AVAILABLE");
     router.close().await;
 }
+
+#[tokio::test]
+async fn a_port_of_an_earlier_run_that_was_given_back_is_leased_once() {
+    let desk = desk(2);
+    let router = desk.router();
+    let port = router.allocate_port().await.unwrap();
+    drop(router);
+    let router = desk.router();
+    assert!(router.release_port(port).await.unwrap());
+    // Whoever gets it now does not listen on it yet.
+    let mut leased = vec![router.allocate_port().await.unwrap(), router.allocate_port().await.unwrap()];
+    let third = router.allocate_port().await;
+    assert!(third.is_err(), "{third:?} after {leased:?}");
+    // Of several who give it back at once, one has it; the next lease is not theirs to end.
+    leased.retain(|leased| *leased == port);
+    let released: usize = futures_util::future::join_all((0..8).map(|_| router.release_port(port)))
+        .await
+        .into_iter()
+        .map(|r| usize::from(r.unwrap()))
+        .sum();
+    assert_eq!((leased.len(), released), (1, 1));
+}

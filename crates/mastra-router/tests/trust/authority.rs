@@ -44,11 +44,32 @@ fn what_is_read() {
     let dir = tempfile::tempdir().unwrap();
     let ca = make(dir.path(), "Test CA");
     assert_eq!((ca.common_name.as_str(), ca.subject.as_str()), ("Test CA", "CN=Test CA"));
-    assert_eq!(ca.permitted, ["localhost", "127.0.0.0/8"]);
+    assert_eq!(ca.permitted, ["localhost", "127.0.0.0/8", "::1"]);
     assert_eq!(ca.fingerprint, Fingerprint::of(&ca.der));
     assert!(ca.pem.starts_with("-----BEGIN CERTIFICATE-----\n") && ca.pem.ends_with("-----END CERTIFICATE-----\n"));
     let again = CaCertificate::parse(&ca.path, &ca.pem).unwrap();
     assert_eq!(again, ca);
+}
+
+/// Constraints are for each kind of name by itself, so one kind that is left out is not constrained at all.
+#[test]
+fn one_that_may_sign_for_more_than_local_names_is_not_fit() {
+    let dir = tempfile::tempdir().unwrap();
+    let loopback = || GeneralSubtree::IpAddress(CidrSubnet::V4([127, 0, 0, 0], [255, 0, 0, 0]));
+    let domain = |name: &str| GeneralSubtree::DnsName(name.into());
+    let everywhere = GeneralSubtree::IpAddress(CidrSubnet::V4([0, 0, 0, 0], [0, 0, 0, 0]));
+    let fit = |permitted: Vec<GeneralSubtree>| {
+        let mut params = authority("x");
+        let excluded_subtrees = Vec::new();
+        params.name_constraints = Some(NameConstraints { permitted_subtrees: permitted, excluded_subtrees });
+        let ca = CaCertificate::parse(&dir.path().join("ca.pem"), &pem(params)).unwrap();
+        ca.check_fit_to_trust(std::time::SystemTime::now()).is_ok()
+    };
+    assert!(fit(vec![domain("localhost"), loopback()]));
+    assert!(!fit(vec![loopback()]));
+    assert!(!fit(vec![domain("localhost")]));
+    assert!(!fit(vec![domain(""), loopback()]));
+    assert!(!fit(vec![domain("localhost"), everywhere]));
 }
 
 #[test]
@@ -96,7 +117,7 @@ fn what_no_machine_should_trust_reaches_no_store() {
     let (mut unconstrained, mut expired) = (authority("x"), authority("x"));
     unconstrained.name_constraints = None;
     expired.not_after = date_time_ymd(2024, 2, 1);
-    for (params, reason) in [(unconstrained, "every name"), (expired, "expired")] {
+    for (params, reason) in [(unconstrained, "not constrained to names"), (expired, "expired")] {
         let dir = tempfile::tempdir().unwrap();
         let ca = CaCertificate::parse(&dir.path().join("ca.pem"), &pem(params)).unwrap();
         let machine = Machine::at(dir.path().to_owned(), dir.path().join("home"), Vec::new());

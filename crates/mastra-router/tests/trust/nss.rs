@@ -266,7 +266,9 @@ fn under_sudo_what_is_made_belongs_to_the_user() {
     let user = RunAs { uid: 54_321, gid: 54_322 };
     fake.tool("chromium", "");
     let ca = fake.authority("Test CA");
-    chown(&fake.machine.home, Some(user.uid), Some(user.gid)).unwrap();
+    for path in [&fake.machine.home, &fake.cert_dir()] {
+        chown(path, Some(user.uid), Some(user.gid)).unwrap();
+    }
     for path in [fake.path(""), fake.cert_dir()] {
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     }
