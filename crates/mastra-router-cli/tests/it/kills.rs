@@ -1,6 +1,6 @@
 //! A router that is killed while it saves: what it acknowledged is there after it, and every file can be read.
 //!
-//! `MASTRA_KILLS=1000 cargo test -p mastra-router-cli --test it kills::` kills it a thousand times; a seed that failed is
+//! `MASTRA_ROUTER_TEST_KILLS=1000 cargo test -p mastra-router-cli --test it kills::` kills it a thousand times; a seed that failed is
 //! tried again with `MASTRA_SEED`.
 
 use std::collections::BTreeMap;
@@ -35,7 +35,7 @@ struct Caller {
 #[test]
 fn what_was_acknowledged_outlives_any_kill() {
     let number = |name: &str| std::env::var(name).ok().map(|value| value.parse::<u64>().unwrap());
-    let kills = number("MASTRA_KILLS").unwrap_or(40);
+    let kills = number("MASTRA_ROUTER_TEST_KILLS").unwrap_or(40);
     let seed = number("MASTRA_SEED").unwrap_or_else(|| SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64 | 1);
     println!("MASTRA_SEED={seed}");
     let mut random = Random(seed);

@@ -206,10 +206,10 @@ mod tests {
         }
     }
 
-    /// `MASTRA_KILLS` says how often.
+    /// `MASTRA_ROUTER_TEST_KILLS` says how often.
     #[test]
     fn killed_while_a_new_file_takes_the_place_of_the_old_one() {
-        let kills = std::env::var("MASTRA_KILLS").map_or(20, |kills| kills.parse::<u32>().unwrap());
+        let kills = std::env::var("MASTRA_ROUTER_TEST_KILLS").map_or(20, |kills| kills.parse::<u32>().unwrap());
         let mut random = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64 | 1;
         println!("the seed is {random}");
         let mut dir = tempfile::tempdir().unwrap();
