@@ -92,7 +92,8 @@ impl Constraints {
             }
         }
         let only_loopback = addresses.iter().all(|bytes| *bytes == LOOPBACK_V4 || *bytes == LOOPBACK_V6);
-        if !extension.critical || domains.is_empty() || domains.iter().any(String::is_empty) {
+        if !extension.critical || domains.is_empty() || domains.iter().any(|domain| domain.trim_matches('.').is_empty())
+        {
             return Err("it is not constrained to domains");
         }
         if addresses.is_empty() || !only_loopback {

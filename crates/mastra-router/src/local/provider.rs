@@ -153,12 +153,19 @@ impl RouterControl for LocalEdgeRouter {
     async fn release_port(&self, port: u16) -> Result<bool> {
         let ports = self.inner.ports.clone();
         let Some(saving) = &self.inner.saving else { return blocking(move || ports.release(port)).await };
-        let Some(_releasing) = saving.begin_release(port) else { return Ok(false) };
+        let Some(releasing) = saving.begin_release(port) else { return Ok(false) };
         if !ports.allocated().contains(&port) {
             return Ok(false);
         }
         saving.saver.ports_saved(saving.saver.release(port)).await?;
-        blocking(move || ports.release(port)).await
+        saving.released(port);
+        // Whoever gives up waiting ends neither this nor the right to it.
+        blocking(move || {
+            let released = ports.release(port);
+            drop(releasing);
+            released
+        })
+        .await
     }
 
     fn subscribe(&self) -> broadcast::Receiver<RouterEvent> {

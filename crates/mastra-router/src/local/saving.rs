@@ -39,7 +39,7 @@ pub(super) struct Saving {
     /// Ports that were leased before this router started. Nobody of this run has asked for them.
     earlier_leases: Mutex<BTreeSet<u16>>,
     /// Ports that are being given back.
-    releasing: Mutex<BTreeSet<u16>>,
+    releasing: Arc<Mutex<BTreeSet<u16>>>,
     resolving: Mutex<Option<AbortHandle>>,
 }
 
@@ -105,7 +105,7 @@ impl Restored {
             warnings: self.warnings,
             first_new: self.first_new,
             earlier_leases: Mutex::new(self.leased),
-            releasing: Mutex::default(),
+            releasing: Arc::default(),
             resolving: Mutex::default(),
         })
     }
@@ -156,12 +156,14 @@ impl Saving {
 
     /// The right to give a port back, for as long as the value is kept: of several who want to at once, one has it, since
     /// the port may be leased anew as soon as it was given back. Whoever leases it then is not of an earlier run.
-    pub(super) fn begin_release(&self, port: u16) -> Option<Releasing<'_>> {
-        if !self.releasing.lock().unwrap_or_else(PoisonError::into_inner).insert(port) {
-            return None;
-        }
+    pub(super) fn begin_release(&self, port: u16) -> Option<Releasing> {
+        let begun = self.releasing.lock().unwrap_or_else(PoisonError::into_inner).insert(port);
+        begun.then(|| Releasing { all: self.releasing.clone(), port })
+    }
+
+    /// A port of an earlier run that was given back is of no earlier run any more.
+    pub(super) fn released(&self, port: u16) {
         self.earlier_leases.lock().unwrap_or_else(PoisonError::into_inner).remove(&port);
-        Some(Releasing { saving: self, port })
     }
 
     /// Ends what runs, once everything is saved.
@@ -174,14 +176,14 @@ impl Saving {
 }
 
 /// See [`Saving::begin_release`].
-pub(super) struct Releasing<'s> {
-    saving: &'s Saving,
+pub(super) struct Releasing {
+    all: Arc<Mutex<BTreeSet<u16>>>,
     port: u16,
 }
 
-impl Drop for Releasing<'_> {
+impl Drop for Releasing {
     fn drop(&mut self) {
-        self.saving.releasing.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.port);
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.port);
     }
 }
 

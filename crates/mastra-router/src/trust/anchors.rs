@@ -158,7 +158,7 @@ impl Store for Anchors {
         let mut entries: Vec<Entry> =
             files.iter().filter_map(|path| Self::entry(path, bundle.as_deref(), ours)).collect();
         // In what programs read, though no longer among the anchors: the tool did not run after a removal.
-        for fingerprint in bundle.into_iter().flatten().filter(|found| ours.known.contains(found)) {
+        for fingerprint in bundle.into_iter().flatten().filter(|found| !ours.for_user && ours.known.contains(found)) {
             if !entries.iter().any(|entry| entry.fingerprint == fingerprint) {
                 entries.push(Entry { fingerprint, handle: String::new(), trusted: true });
             }

@@ -26,6 +26,19 @@ fn full() -> RouteConfig {
     }
 }
 
+/// A router on the port of the one before, which closes its sockets a moment after it was dropped.
+async fn started(desk: &Desk) -> LocalEdgeRouter {
+    let started = async {
+        loop {
+            match LocalEdgeRouter::start(desk.config.clone()).await {
+                Err(error) if error.code() == "PORT_IN_USE" => tokio::task::yield_now().await,
+                started => return started.unwrap(),
+            }
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), started).await.unwrap()
+}
+
 #[tokio::test]
 async fn everything_is_as_it_was() {
     for strategy in [RoutingStrategy::PortMapping, RoutingStrategy::ReverseProxy] {
@@ -48,7 +61,7 @@ async fn everything_is_as_it_was() {
 
         // The second and third time, nothing was changed in between.
         for turn in 0..3 {
-            let router = LocalEdgeRouter::start(desk.config.clone()).await.unwrap();
+            let router = started(&desk).await;
             assert_eq!(all_kept(router.get_all_routes()), before, "{turn}");
             assert_eq!(router.warnings(), [""; 0]);
             if turn == 1 {
@@ -57,7 +70,7 @@ async fn everything_is_as_it_was() {
                 router.close().await;
             }
         }
-        let router = LocalEdgeRouter::start(desk.config.clone()).await.unwrap();
+        let router = started(&desk).await;
         let new = add(&router, "new").await;
         assert_eq!(deployments(&router), ["first", "deploy ü/1", "last", "new"], "what is new comes last");
         assert!(before.iter().all(|old| old.route_id != new.route_id && old.created_at < new.created_at));
@@ -68,7 +81,7 @@ async fn everything_is_as_it_was() {
         router.remove_route("last").await.unwrap();
         let before = all_kept(router.get_all_routes());
         router.close().await;
-        let router = LocalEdgeRouter::start(desk.config.clone()).await.unwrap();
+        let router = started(&desk).await;
         assert_eq!(all_kept(router.get_all_routes()), before);
         assert_eq!(before[0].subdomain, "renamed");
         router.close().await;
