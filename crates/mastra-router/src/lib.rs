@@ -80,7 +80,7 @@ pub use table::{Found, RouteTable};
 pub use target::{Addresses, Target, TargetHost, TargetScheme};
 pub use tls::{AuthorityInfo, CertificateInfo, Clock, IssuedFiles, OwnFiles, TlsManager, TlsSettings};
 pub use transport::TargetTls;
-pub use user::InvokingUser;
+pub use user::{InvokingUser, default_cert_dir, default_lease_dir};
 
 /// The README's examples are examples of this crate.
 #[cfg(doctest)]

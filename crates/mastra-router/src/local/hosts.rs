@@ -36,7 +36,7 @@ impl RouterHosts {
             RoutingStrategy::ReverseProxy => config.enable_hosts_file,
             RoutingStrategy::PortMapping => HostsMode::Off,
         };
-        let manager = match mode {
+        let manager = match config.enable_hosts_file {
             HostsMode::Off => None,
             HostsMode::BestEffort | HostsMode::Required => Some(HostsManager::new(HostsSettings {
                 path: config.hosts.path.clone(),
@@ -50,7 +50,7 @@ impl RouterHosts {
 
     /// Follows the routes from now on. Doing it again does nothing.
     pub(super) fn follow(&self, routes: impl FnOnce() -> watch::Receiver<Arc<RouteTable>>) {
-        if let Some(manager) = &self.manager {
+        if let Some(manager) = self.manager.as_ref().filter(|_| self.mode != HostsMode::Off) {
             self.follower.get_or_init(|| {
                 HostsFollower::start(&Handle::current(), routes(), self.base.clone(), self.mode, manager.clone())
             });
@@ -76,6 +76,11 @@ impl RouterHosts {
             }
             _ => Ok(()),
         }
+    }
+
+    /// What writes the file; `None` where nothing does.
+    pub(super) fn manager(&self) -> Option<HostsManager> {
+        self.manager.clone()
     }
 
     /// Takes the names out again.
