@@ -5,7 +5,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use mastra_router::{HostsEdit, HostsManager, HostsOwner, HostsOwnerKind, HostsSettings};
+use mastra_router::{
+    EdgeRouterProvider, HostsConfig, HostsEdit, HostsManager, HostsMode, HostsOwner, HostsOwnerKind, HostsSettings,
+    LocalEdgeRouter, LocalEdgeRouterConfig, RouteConfig, RoutingStrategy,
+};
 use tempfile::TempDir;
 
 const TASK: &str = "MASTRA_ROUTER_TEST_HOSTS";
@@ -173,9 +176,36 @@ fn worker() {
             hosts.add(names.split(' ')).unwrap();
             hold(hosts.owner());
         }
-        "route" => crate::ended::run_router(Path::new(file), Path::new(backups), names, || hold(hosts.owner())),
+        "route" => run_router(Path::new(file), Path::new(backups), names, || hold(hosts.owner())),
         _ => churn(&hosts),
     }
+}
+
+fn config(file: &Path, backups: &Path) -> LocalEdgeRouterConfig {
+    LocalEdgeRouterConfig {
+        strategy: RoutingStrategy::ReverseProxy,
+        proxy_port: 0,
+        enable_hosts_file: HostsMode::Required,
+        hosts: HostsConfig {
+            path: Some(file.to_owned()),
+            backup_dir: Some(backups.to_owned()),
+            ..HostsConfig::default()
+        },
+        ..LocalEdgeRouterConfig::default()
+    }
+}
+
+/// A router that saves nothing, with a route whose name is in the file.
+pub(crate) async fn router_with(file: &Path, backups: &Path, name: &str) -> LocalEdgeRouter {
+    let router = LocalEdgeRouter::start(config(file, backups)).await.unwrap();
+    router.register_route(RouteConfig::new("d", "p", name, "localhost", 1)).await.unwrap();
+    router
+}
+
+fn run_router(file: &Path, backups: &Path, name: &str, then: impl FnOnce()) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _router = runtime.block_on(router_with(file, backups, name));
+    then();
 }
 
 /// Says who it is, and lives until it is killed.

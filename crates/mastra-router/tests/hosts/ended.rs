@@ -3,16 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
 use std::process::{Child, Command};
 
-use mastra_router::{
-    EdgeRouterProvider, HostsConfig, HostsEdit, HostsManager, HostsMode, HostsOwner, HostsSettings, LocalEdgeRouter,
-    LocalEdgeRouterConfig, RouteConfig, RoutingStrategy,
-};
+use mastra_router::{HostsEdit, HostsManager, HostsOwner, HostsSettings};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
-use crate::desk::{Desk, PLAIN, PROGRAM, ROUTER, Task, outside, process, settings};
+use crate::desk::{Desk, PLAIN, PROGRAM, ROUTER, Task, outside, process, router_with, settings};
 
 /// A process that has names in the file, and the owner it says it is. It ends with its value.
 struct Holder {
@@ -157,33 +153,6 @@ fn each_edit_takes_out_its_kind_of_ended_owners() {
         }
     }
     assert!(ended.iter().all(HostsOwner::has_ended));
-}
-
-fn config(file: &Path, backups: &Path) -> LocalEdgeRouterConfig {
-    LocalEdgeRouterConfig {
-        strategy: RoutingStrategy::ReverseProxy,
-        proxy_port: 0,
-        enable_hosts_file: HostsMode::Required,
-        hosts: HostsConfig {
-            path: Some(file.to_owned()),
-            backup_dir: Some(backups.to_owned()),
-            ..HostsConfig::default()
-        },
-        ..LocalEdgeRouterConfig::default()
-    }
-}
-
-async fn router_with(file: &Path, backups: &Path, name: &str) -> LocalEdgeRouter {
-    let router = LocalEdgeRouter::start(config(file, backups)).await.unwrap();
-    router.register_route(RouteConfig::new("d", "p", name, "localhost", 1)).await.unwrap();
-    router
-}
-
-/// What another process does with [`Task::Route`].
-pub(crate) fn run_router(file: &Path, backups: &Path, name: &str, then: impl FnOnce()) {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let _router = runtime.block_on(router_with(file, backups, name));
-    then();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use mastra_router::{HostsEdit, HostsManager, HostsOwner, HostsOwnerKind, HostsSettings};
+use mastra_router::{HostsManager, HostsSettings};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -138,7 +138,8 @@ fn every_byte_that_is_not_ours_stays() {
 #[cfg(target_os = "linux")]
 #[test]
 fn only_entries_of_what_has_ended_go() {
-    use HostsOwnerKind::{Program, Router};
+    use mastra_router::HostsOwnerKind::{Program, Router};
+    use mastra_router::{HostsEdit, HostsOwner};
 
     let dir = directory();
     let path = dir.path().join("hosts");
