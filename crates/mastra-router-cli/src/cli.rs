@@ -329,6 +329,9 @@ pub(crate) struct Add {
     /// Deployment the route belongs to [default: the name, with the path prefix].
     #[arg(long)]
     pub(crate) deployment: Option<String>,
+    /// Wait until the target is healthy; where it is not in time, there is no route.
+    #[arg(long)]
+    pub(crate) wait_healthy: bool,
     #[command(flatten)]
     pub(crate) options: RouteOptions,
 }

@@ -71,10 +71,10 @@ pub enum RouterError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The new target of an update that waits for its health did not pass a check; the old one keeps serving.
+    /// The target that a registration or an update waited for did not pass a check. What was there before keeps serving.
     #[error("{target} is not healthy: {reason}")]
     TargetUnhealthy {
-        /// The new target.
+        /// The target.
         target: String,
         /// What the last check found.
         reason: String,

@@ -42,6 +42,7 @@ mod local;
 mod name;
 mod persist;
 mod ports;
+mod process;
 mod provider;
 mod proxy;
 mod registry;
@@ -64,7 +65,9 @@ pub use event::RouterEvent;
 pub use health::{CheckKind, CheckOutcome, HealthChecker, HealthMonitor, HealthRecord, HealthSettings};
 pub use holder::port_holder;
 pub use home::{Home, HomeLock};
-pub use hosts::{HostsChange, HostsEdit, HostsEntry, HostsFollower, HostsManager, HostsOwner, HostsSettings};
+pub use hosts::{
+    HostsChange, HostsEdit, HostsEntry, HostsFollower, HostsManager, HostsOwner, HostsOwnerKind, HostsSettings,
+};
 pub use local::LocalEdgeRouter;
 pub use name::{BaseDomain, RouteName, suggest as suggest_name};
 pub use persist::SavedSettings;

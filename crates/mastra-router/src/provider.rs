@@ -17,7 +17,8 @@ pub trait EdgeRouterProvider: Send + Sync {
     fn kind(&self) -> &'static str;
 
     /// Registers a route and returns once its URL is served. The first health check is part of the call, so it may take
-    /// as long as a check's timeout; a failed check leaves the route `pending`.
+    /// as long as a check's timeout; a failed check leaves the route `pending`,
+    /// unless the configuration has `wait_healthy`: then it is not registered.
     async fn register_route(&self, config: RouteConfig) -> Result<RouteInfo>;
 
     /// Changes a route. Requests in flight finish on the old target.

@@ -102,6 +102,15 @@ impl RouteRegistry {
         Ok((route, version))
     }
 
+    /// Whether a route could be added now. It takes no place.
+    ///
+    /// # Errors
+    /// As [`RouteRegistry::add`].
+    pub(crate) fn ensure_room(&self, spec: &RouteSpec) -> Result<()> {
+        // Of the numbers of registrations, one that is left out means nothing.
+        self.make(&self.table(), spec.clone(), RouteOrigin::Registered).map(drop)
+    }
+
     /// Adds the routes of a configuration file, all of them or none, as one change.
     ///
     /// # Errors

@@ -33,6 +33,8 @@ pub struct RouteConfig {
     pub health_path: Option<String>,
     /// Whether hosts below the route's own (`x.shop.localhost`) lead here too.
     pub wildcard: bool,
+    /// Register only once the target has passed a health check. Of a route that a configuration loads this is not asked.
+    pub wait_healthy: bool,
 }
 
 impl RouteConfig {
@@ -56,6 +58,7 @@ impl RouteConfig {
             strip_prefix: None,
             health_path: None,
             wildcard: false,
+            wait_healthy: false,
         }
     }
 }
@@ -104,7 +107,7 @@ impl From<RouteConfig> for RouteUpdate {
             strip_prefix: config.strip_prefix,
             health_path: config.health_path,
             wildcard: Some(config.wildcard),
-            wait_healthy: false,
+            wait_healthy: config.wait_healthy,
         }
     }
 }

@@ -27,6 +27,7 @@ pub(crate) async fn add(args: Add, client: &ControlClient, output: &Output) -> O
         wildcard: options.wildcard,
         tls: options.tls,
         target_scheme: target.scheme(),
+        wait_healthy: args.wait_healthy,
         ..RouteConfig::new(deployment, args.project, args.name, target.host_text(), target.port())
     };
     match client.register_route(config.clone()).await {

@@ -130,6 +130,18 @@ fn path_prefixes_share_a_name() {
 }
 
 #[test]
+fn an_add_that_waits_for_health_adds_nothing_where_there_is_none() {
+    let router = Router::configured("[health]\ntimeout = \"300ms\"\n");
+    let (sick, well) = (App::with_health("sick", 503), App::start("well"));
+    let refused = router.run(&["add", "shop", &sick.target(), "--wait-healthy"]);
+    refused.failed(1, "TARGET_UNHEALTHY", &[&sick.target(), "503"]);
+    assert_eq!(router.routes(), json!([]));
+    assert_eq!(get(router.proxy, "shop.localhost", "/").0, 404);
+    let added = router.run(&["add", "shop", &well.target(), "--wait-healthy"]).ok();
+    assert!(added.stderr.contains("● active"), "{added:?}");
+}
+
+#[test]
 fn an_update_that_waits_for_health_keeps_the_old_target_when_there_is_none() {
     let router = Router::configured("[health]\ntimeout = \"300ms\"\n");
     let (old, sick, well) = (App::start("old"), App::with_health("sick", 503), App::start("well"));

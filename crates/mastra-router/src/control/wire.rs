@@ -83,6 +83,8 @@ pub struct RouteConfigJson {
     pub health_path: Option<String>,
     #[serde(default)]
     pub wildcard: bool,
+    #[serde(default)]
+    pub wait_healthy: bool,
 }
 
 /// An update, as [`RouteUpdate`].
@@ -309,6 +311,7 @@ same_fields!(
         strip_prefix,
         health_path,
         wildcard,
+        wait_healthy,
     } with target_scheme: Into::into
 );
 same_fields!(

@@ -212,8 +212,8 @@ impl LocalEdgeRouter {
         self.log("All routes cleared");
     }
 
-    /// Registers many routes at once, as from a configuration file: all of them or none, and without a first check. They are
-    /// not saved, and a saved route that stands in the way of one goes.
+    /// Registers many routes at once, as from a configuration file: all of them or none, and without a check: `wait_healthy`
+    /// means nothing here. They are not saved, and a saved route that stands in the way of one goes.
     ///
     /// # Errors
     /// That of the first route that cannot be registered.

@@ -13,7 +13,7 @@ use crate::health::CheckKind;
 use crate::provider::{EdgeRouterProvider, RouterControl};
 use crate::route::{RouteConfig, RouteHealthStatus, RouteInfo, RouteSpec, RouteUpdate};
 
-/// Pause between two looks at a target that an update waits for.
+/// Pause between two looks at a target that is waited for.
 const WAIT_HEALTHY_PAUSE: Duration = Duration::from_millis(100);
 
 #[async_trait]
@@ -25,6 +25,9 @@ impl EdgeRouterProvider for LocalEdgeRouter {
     async fn register_route(&self, config: RouteConfig) -> Result<RouteInfo> {
         self.open()?;
         let mut spec = RouteSpec::parse(&config)?;
+        if config.wait_healthy {
+            spec = self.healthy(spec).await?;
+        }
         self.inner.ensure_tls(Some(&spec)).await?;
         self.ensure_proxy().await?;
         spec.target = self.inner.resolve(spec.target).await?;
@@ -190,6 +193,17 @@ impl Inner {
 }
 
 impl LocalEdgeRouter {
+    /// The route, with the addresses that were checked, once its target is healthy. Nothing is begun for it before: no
+    /// proxy, no certificates, and its name is free for others.
+    async fn healthy(&self, mut spec: RouteSpec) -> Result<RouteSpec> {
+        self.inner.registry.ensure_room(&spec)?;
+        spec.target = self.inner.resolve(spec.target).await?;
+        self.wait_healthy(&spec).await?;
+        // It may have been closed meanwhile.
+        self.open()?;
+        Ok(spec)
+    }
+
     /// Waits until the target is healthy, no longer than a check may take.
     async fn wait_healthy(&self, spec: &RouteSpec) -> Result<()> {
         let deadline = Instant::now() + self.inner.config.health_check.timeout;

@@ -31,13 +31,19 @@ struct Door {
 
 impl Door {
     async fn open() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    async fn with(change: impl FnOnce(&mut LocalEdgeRouterConfig)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::resolve(Some(dir.path().join("home")));
-        let router = LocalEdgeRouter::new(LocalEdgeRouterConfig {
+        let mut settings = LocalEdgeRouterConfig {
             lease_dir: Some(dir.path().join("ports")),
+            proxy_port: 0,
             ..LocalEdgeRouterConfig::default()
-        })
-        .unwrap();
+        };
+        change(&mut settings);
+        let router = LocalEdgeRouter::new(settings).unwrap();
         router.register_route(config("first", "first").await).await.unwrap();
         let info = ServerInfo::default();
         let server = ControlServer::start(home.lock().unwrap(), Arc::new(router.clone()), info).unwrap();
@@ -239,6 +245,21 @@ async fn a_key_is_what_it_is_whatever_is_in_it() {
     }
     let hostile = door.client.register_route(config("\u{1b}[2J\n", "x").await).await;
     assert!(matches!(&hostile, Err(RouterError::Remote { code, .. }) if code == "INVALID_FIELD"), "{hostile:?}");
+    door.is_as_it_was().await;
+}
+
+#[tokio::test]
+async fn a_registration_waits_for_health_where_it_is_to() {
+    let door = Door::with(|config| config.health_check.timeout = Duration::from_millis(50)).await;
+    let refused = door.client.register_route(RouteConfig { wait_healthy: true, ..config("d", "x").await }).await;
+    assert!(matches!(&refused, Err(RouterError::Remote { code, .. }) if code == "TARGET_UNHEALTHY"), "{refused:?}");
+    door.is_as_it_was().await;
+    // A program that is older than the field does not wait.
+    let (status, answer) = door.ask("POST /v1/routes", JSON, ROUTE).await;
+    assert_eq!(status, 201, "{answer}");
+    door.client.remove_route("d").await.unwrap();
+    let waiting = ROUTE.replace('}', ",\"waitHealthy\":true}").replace("4111", "1");
+    assert_eq!(door.ask("POST /v1/routes", JSON, &waiting).await.0, 409);
     door.is_as_it_was().await;
 }
 

@@ -131,6 +131,123 @@ async fn an_update_that_waits_for_health_keeps_the_old_target_where_there_is_non
     assert_eq!(edge.client().await.ask(get("app.localhost", "/x")).await.text(), "/x");
 }
 
+/// A target whose health is decided by the test, check after check.
+struct Patient {
+    listener: TcpListener,
+    port: u16,
+}
+
+impl Patient {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        Self { listener, port }
+    }
+
+    /// The next check.
+    async fn asked(&self) -> Wire {
+        let mut check = Wire::new(within("a check", self.listener.accept()).await.unwrap().0);
+        assert!(check.request().await.line().starts_with("GET /health "));
+        check
+    }
+
+    async fn says(check: &mut Wire, status: &str) {
+        check.send(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n")).await;
+    }
+}
+
+fn waiting(deployment: &str, name: &str, port: u16) -> RouteConfig {
+    RouteConfig { wait_healthy: true, ..route(deployment, name, port) }
+}
+
+#[tokio::test]
+async fn a_registration_that_waits_for_health_is_there_only_after_it() {
+    let edge = Edge::start().await;
+    let target = Patient::start().await;
+    let router = edge.router.clone();
+    let config = waiting("d", "app", target.port);
+    let registering = tokio::spawn(async move { router.register_route(config).await });
+    // Not healthy at first: it is asked again.
+    Patient::says(&mut target.asked().await, "503 Starting").await;
+    let mut check = target.asked().await;
+    assert!(edge.router.get_all_routes().is_empty());
+    assert_eq!(edge.client().await.ask(get("app.localhost", "/")).await.status(), 404);
+    Patient::says(&mut check, "200 OK").await;
+    // The check that every registration ends with.
+    Patient::says(&mut target.asked().await, "200 OK").await;
+    let info = within("the registration's end", registering).await.unwrap().unwrap();
+    assert_eq!(info.status, RouteStatus::Active);
+    assert_eq!(edge.router.get_all_routes().len(), 1);
+}
+
+#[tokio::test]
+async fn a_registration_that_waits_in_vain_leaves_nothing() {
+    let leases = TempDir::new().unwrap();
+    let mut settings = config(&leases);
+    settings.health_check.timeout = Duration::from_millis(50);
+    settings.tls.cert_dir = Some(leases.path().join("certs"));
+    let router = LocalEdgeRouter::new(settings).unwrap();
+    let mut events = router.subscribe();
+    let dead = tokio::net::TcpSocket::new_v4().unwrap();
+    dead.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    for port in [dead.local_addr().unwrap().port(), silent.local_addr().unwrap().port()] {
+        let config = RouteConfig { tls: Some(true), ..waiting("d", "app", port) };
+        let error = within("the refusal", router.register_route(config)).await.unwrap_err();
+        assert_eq!(error.code(), "TARGET_UNHEALTHY");
+    }
+    assert!(router.get_all_routes().is_empty());
+    assert!(events.try_recv().is_err(), "nothing is told of a route that never was");
+    assert!(!router.is_proxy_running(), "nothing was begun for it");
+    assert!(!leases.path().join("certs").exists());
+    // The name and the deployment are free.
+    let alive = Upstream::start().await;
+    router.register_route(waiting("d", "app", alive.port())).await.unwrap();
+    router.close().await;
+}
+
+#[tokio::test]
+async fn of_two_registrations_the_second_to_be_added_is_refused() {
+    let edge = Edge::start().await;
+    let (target, alive) = (Patient::start().await, Upstream::start().await);
+    for (deployment, name, code) in [("d", "other", "ROUTE_EXISTS"), ("e", "app", "ROUTE_CONFLICT")] {
+        let router = edge.router.clone();
+        let config = waiting("d", "app", target.port);
+        let registering = tokio::spawn(async move { router.register_route(config).await });
+        let mut check = target.asked().await;
+        // It waits, and has taken nothing.
+        let other = edge.router.register_route(route(deployment, name, alive.port())).await.unwrap();
+        Patient::says(&mut check, "200 OK").await;
+        let error = within("the refusal", registering).await.unwrap().unwrap_err();
+        assert_eq!(error.code(), code);
+        // What is known at once is told at once: no check is made.
+        let error = edge.router.register_route(waiting("d", "app", target.port)).await.unwrap_err();
+        assert_eq!(error.code(), code);
+        assert_eq!(edge.router.get_all_routes().len(), 1);
+        edge.router.remove_route(other.route_id.as_str()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_close_while_a_registration_waits_ends_it() {
+    let edge = Edge::start().await;
+    let target = Patient::start().await;
+    let router = edge.router.clone();
+    let config = waiting("d", "app", target.port);
+    let registering = tokio::spawn(async move { router.register_route(config).await });
+    let mut check = target.asked().await;
+    edge.router.close().await;
+    Patient::says(&mut check, "200 OK").await;
+    let error = within("the refusal", registering).await.unwrap().unwrap_err();
+    assert_eq!(error.code(), "ROUTER_CLOSED");
+}
+
+#[test]
+fn a_configuration_as_an_update_waits_as_it_does() {
+    assert!(RouteUpdate::from(waiting("d", "app", 1)).wait_healthy);
+    assert!(!RouteUpdate::from(route("d", "app", 1)).wait_healthy);
+}
+
 #[tokio::test]
 async fn an_update_during_the_first_check_is_not_lost() {
     let edge = Edge::start().await;
