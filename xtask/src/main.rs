@@ -10,6 +10,7 @@ mod e2e;
 mod failure;
 mod fuzz;
 mod node;
+mod npm;
 mod process;
 mod summary;
 mod terminal;

@@ -10,7 +10,7 @@ use crate::{debian, terminal};
 /// What Mastra needs.
 const OLDEST: (u32, u32) = (22, 13);
 /// What npm's `node` package gives where the machine's Node is older.
-const OURS: &str = "node@24.21.0";
+const OURS: &str = "24.21.0";
 
 /// A Node that is new enough, and the PATH that makes every child use it.
 #[derive(Debug)]
@@ -25,24 +25,40 @@ impl Node {
             need_npm()?;
             return Ok(Self { program, path: process::path_with(&[]) });
         }
-        let directory = workspace.tool("node");
+        Self::of_npm(workspace, OURS)
+    }
+
+    /// Exactly this version, as npm's `node` package gives it.
+    pub(crate) fn of_npm(workspace: &Workspace, version: &str) -> Result<Self, Failure> {
+        let directory = workspace.tool(&format!("node-{version}"));
         let bin = directory.join("node_modules").join("node").join("bin");
-        let program = bin.join("node");
-        if !new_enough(&program) {
+        let node = Self { program: bin.join("node"), path: process::path_with(&[&bin]) };
+        let is_there = |node: &Self| node.version().is_some_and(|found| found == version);
+        if !is_there(&node) {
             need_npm()?;
-            terminal::line(&format!("installing {OURS} from npm: the machine's own is missing or too old"));
+            terminal::line(&format!("installing Node {version} from npm"));
             std::fs::create_dir_all(&directory)?;
             std::fs::write(directory.join("package.json"), "{\"private\":true}\n")?;
-            let arguments = ["install", "--no-audit", "--no-fund", OURS];
+            let arguments = ["install", "--no-audit", "--no-fund", &format!("node@{version}")];
             Run::new("npm", &arguments)
                 .directory(&directory)
                 .run()
-                .map_err(|_| Failure::unavailable(format!("npm could not install {OURS}")))?;
+                .map_err(|_| Failure::unavailable(format!("npm could not install Node {version}")))?;
         }
-        if !new_enough(&program) {
-            return Err(Failure::unavailable(format!("{OURS} was installed from npm but does not run")));
+        if !is_there(&node) {
+            return Err(Failure::unavailable(format!("Node {version} was installed from npm but does not run")));
         }
-        Ok(Self { program, path: process::path_with(&[&bin]) })
+        Ok(node)
+    }
+
+    /// As it says itself, without the `v`.
+    pub(crate) fn version(&self) -> Option<String> {
+        Some(Run::new(&self.program, &["--version"]).read()?.strip_prefix('v')?.to_owned())
+    }
+
+    /// Runs npm with this Node.
+    pub(crate) fn npm(&self, directory: &Path, arguments: &[&str]) -> Result<(), Failure> {
+        Run::new("npm", arguments).directory(directory).env("PATH", &self.path).run()
     }
 
     pub(crate) fn run(&self, directory: &Path, arguments: &[OsString]) -> Run {

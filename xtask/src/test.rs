@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::process::which;
 use crate::summary::{Outcome, Summary};
 use crate::workspace::Workspace;
-use crate::{debian, e2e, terminal};
+use crate::{debian, e2e, npm, terminal};
 
 /// One thing that has to hold.
 pub(crate) struct Step {
@@ -34,6 +34,12 @@ pub(crate) const STEPS: &[Step] = &[
         optional: false,
     },
     Step { name: "build", about: "the release binary of the command", run: build, optional: false },
+    Step {
+        name: "npm",
+        about: "the npm package: its declarations, and its tests under Node 20, 22 and 24",
+        run: npm::run,
+        optional: false,
+    },
     Step {
         name: "e2e",
         about: "real applications and a real browser behind the command",

@@ -1,0 +1,2 @@
+import native = require('../native.cjs');
+export = native;

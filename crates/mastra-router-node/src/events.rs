@@ -1,0 +1,84 @@
+//! What a router tells while it runs, on its way to a JavaScript function.
+
+use mastra_router::RouterEvent;
+use napi::Status;
+use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
+use napi_derive::napi;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::route::{NativeHealth, NativeRouteInfo};
+
+/// Calls that may wait for JavaScript; a program that is busy for longer loses events, as documented.
+const WAITING_MOST: usize = 1024;
+
+/// A function of JavaScript that is told of events, and that keeps no program alive.
+pub(crate) type Listener<E> = ThreadsafeFunction<E, (), E, Status, false, true, WAITING_MOST>;
+
+#[napi(object, object_from_js = false)]
+pub struct NativeEvent {
+    /// `registered`, `updated`, `removed`, `cleared` or `checked`.
+    pub kind: String,
+    pub route: Option<NativeRouteInfo>,
+    /// Of a check: the route's status before.
+    pub before: Option<String>,
+    /// Of a check.
+    pub health: Option<NativeHealth>,
+}
+
+/// Passes events on until there are no more, or nobody to tell.
+pub(crate) async fn follow(mut events: broadcast::Receiver<RouterEvent>, listener: Listener<NativeEvent>) {
+    loop {
+        match events.recv().await {
+            Ok(event) => {
+                let Some(event) = to_js(event) else { continue };
+                let told = listener.call(event, ThreadsafeFunctionCallMode::NonBlocking);
+                if !matches!(told, Status::Ok | Status::QueueFull) {
+                    return;
+                }
+            }
+            Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+fn to_js(event: RouterEvent) -> Option<NativeEvent> {
+    let of = |kind: &str, route: Option<NativeRouteInfo>| NativeEvent {
+        kind: kind.to_owned(),
+        route,
+        before: None,
+        health: None,
+    };
+    Some(match event {
+        RouterEvent::Registered(route) => of("registered", Some(route.into())),
+        RouterEvent::Updated(route) => of("updated", Some(route.into())),
+        RouterEvent::Removed(route) => of("removed", Some(route.into())),
+        RouterEvent::Cleared => of("cleared", None),
+        RouterEvent::Checked { route, before, health } => NativeEvent {
+            before: Some(before.as_str().to_owned()),
+            health: Some(health.into()),
+            ..of("checked", Some(route.into()))
+        },
+        _ => return None,
+    })
+}
+
+#[napi(object, object_from_js = false)]
+pub struct NativeRequest {
+    /// When the answer began.
+    pub at: f64,
+    pub route_id: Option<String>,
+    pub subdomain: Option<String>,
+    pub method: String,
+    pub host: String,
+    /// Path and query.
+    pub path: String,
+    pub status: u32,
+    /// `http/1.1`, `h2` or `websocket`.
+    pub protocol: String,
+    /// From the request to the head of its answer.
+    pub latency_ms: f64,
+}
+
+pub(crate) async fn follow_requests(_requests: (), _listener: Listener<NativeRequest>) {}

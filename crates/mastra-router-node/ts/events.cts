@@ -1,0 +1,138 @@
+import { EventEmitter } from 'node:events';
+import type native = require('./native.cjs');
+import type { EdgeRouterEvents, HealthEvent, RequestEvent, RouteEvent, RouteInfo, RouteStatus } from './types.cjs';
+
+/** Events that a reader of {@link Events.iterate} may fall behind by before it loses the oldest. */
+const BEHIND_MOST = 1024;
+
+type Name = keyof EdgeRouterEvents;
+type Event = EdgeRouterEvents[Name];
+
+/** The events of a router. The addon is asked for them only while somebody listens. */
+export class Events {
+  readonly #native: native.NativeRouter;
+  readonly #emitter = new EventEmitter();
+  #following = { routes: false, requests: false };
+  #ended = false;
+
+  constructor(router: native.NativeRouter) {
+    this.#native = router;
+    // Each reader of `iterate` is one more listener, which is no leak.
+    this.#emitter.setMaxListeners(0);
+  }
+
+  on(name: Name, listener: (event: never) => void): void {
+    this.#emitter.on(name, listener as (event: unknown) => void);
+    this.#follow();
+  }
+
+  once(name: Name, listener: (event: never) => void): void {
+    this.#emitter.once(name, listener as (event: unknown) => void);
+    this.#follow();
+  }
+
+  off(name: Name, listener: (event: never) => void): void {
+    this.#emitter.off(name, listener as (event: unknown) => void);
+    this.#unfollow();
+  }
+
+  /** Events as they come, from this call on, until the router is closed. */
+  iterate(names: readonly Name[]): AsyncIterableIterator<Event> {
+    const queue: Event[] = [];
+    const waiting: ((result: IteratorResult<Event>) => void)[] = [];
+    let over = this.#ended;
+    const take = (event: Event) => {
+      const next = waiting.shift();
+      if (next) return next({ value: event, done: false });
+      if (queue.length === BEHIND_MOST) queue.shift();
+      queue.push(event);
+    };
+    const end = () => {
+      over = true;
+      for (const name of names) this.off(name, take);
+      this.#emitter.off('end', end);
+      for (const next of waiting.splice(0)) next({ value: undefined, done: true });
+    };
+    if (!over) {
+      for (const name of names) this.on(name, take);
+      this.#emitter.on('end', end);
+    }
+    return {
+      next: () => {
+        const event = queue.shift();
+        if (event) return Promise.resolve({ value: event, done: false });
+        if (over) return Promise.resolve({ value: undefined, done: true });
+        return new Promise(resolve => waiting.push(resolve));
+      },
+      return: () => {
+        end();
+        queue.length = 0;
+        return Promise.resolve({ value: undefined, done: true });
+      },
+      [Symbol.asyncIterator]() {
+        return this;
+      },
+    };
+  }
+
+  /** Nothing comes any more. */
+  end(): void {
+    this.#ended = true;
+    this.#emitter.emit('end');
+    this.#emitter.removeAllListeners();
+    this.#unfollow();
+  }
+
+  #count(...names: Name[]): number {
+    return names.reduce((sum, name) => sum + this.#emitter.listenerCount(name), 0);
+  }
+
+  #follow(): void {
+    if (this.#ended) return;
+    if (!this.#following.routes && this.#count('route', 'health') > 0) {
+      this.#following.routes = true;
+      this.#native.follow(event => this.#tell(event));
+    }
+    if (!this.#following.requests && this.#count('request') > 0) {
+      this.#following.requests = true;
+      this.#native.followRequests(request => {
+        const event: RequestEvent = { kind: 'request', ...request, at: new Date(request.at), protocol: request.protocol as RequestEvent['protocol'] };
+        this.#emitter.emit('request', event);
+      });
+    }
+  }
+
+  #unfollow(): void {
+    if (this.#following.routes && this.#count('route', 'health') === 0) {
+      this.#following.routes = false;
+      this.#native.unfollow();
+    }
+    if (this.#following.requests && this.#count('request') === 0) {
+      this.#following.requests = false;
+      this.#native.unfollowRequests();
+    }
+  }
+
+  #tell(event: native.NativeEvent): void {
+    const route = event.route && routeInfo(event.route);
+    if (event.kind === 'checked' && route && event.health) {
+      const told: HealthEvent = { kind: 'health', route, before: event.before as RouteStatus, health: event.health };
+      this.#emitter.emit('health', told);
+    } else if (event.kind !== 'checked') {
+      const told: RouteEvent = { kind: 'route', change: event.kind as RouteEvent['change'], ...(route && { route }) };
+      this.#emitter.emit('route', told);
+    }
+  }
+}
+
+/** A route as callers see it. */
+export function routeInfo(info: native.NativeRouteInfo): RouteInfo {
+  return {
+    routeId: info.routeId,
+    deploymentId: info.deploymentId,
+    publicUrl: info.publicUrl,
+    status: info.status as RouteStatus,
+    createdAt: new Date(info.createdAt),
+    lastHealthCheck: info.lastHealthCheck === undefined ? undefined : new Date(info.lastHealthCheck),
+  };
+}
