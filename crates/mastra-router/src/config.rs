@@ -86,7 +86,7 @@ pub struct HostsConfig {
     /// Directory of copies of the file as it was. Default: `~/.mastra/hosts-backups`.
     pub backup_dir: Option<PathBuf>,
     /// Whose the entries are: letters, digits, `-`, `_` and `.`. A router that was killed leaves its entries to the next of
-    /// the same owner. Default: one of `state_dir`, or of this process.
+    /// the same owner. Default: one of `state_dir`, or of this process; what that left, the next router takes out (Linux).
     pub owner: Option<String>,
 }
 

@@ -42,6 +42,7 @@ mod local;
 mod name;
 mod persist;
 mod ports;
+mod process;
 mod provider;
 mod proxy;
 mod registry;
@@ -65,7 +66,9 @@ pub use event::{RequestInfo, RequestObserver, RequestProtocol, RouterEvent};
 pub use health::{CheckKind, CheckOutcome, HealthChecker, HealthMonitor, HealthRecord, HealthSettings};
 pub use holder::port_holder;
 pub use home::{Home, HomeLock};
-pub use hosts::{HostsChange, HostsEdit, HostsEntry, HostsFollower, HostsManager, HostsOwner, HostsSettings};
+pub use hosts::{
+    HostsChange, HostsEdit, HostsEntry, HostsFollower, HostsManager, HostsOwner, HostsOwnerKind, HostsSettings,
+};
 pub use local::LocalEdgeRouter;
 pub use name::{BaseDomain, RouteName, suggest as suggest_name};
 pub use persist::SavedSettings;
@@ -82,7 +85,7 @@ pub use table::{Found, RouteTable};
 pub use target::{Addresses, Target, TargetHost, TargetScheme};
 pub use tls::{AuthorityInfo, CertificateInfo, Clock, IssuedFiles, OwnFiles, TlsManager, TlsSettings};
 pub use transport::TargetTls;
-pub use user::InvokingUser;
+pub use user::{InvokingUser, default_cert_dir, default_lease_dir};
 
 /// The README's examples are examples of this crate.
 #[cfg(doctest)]

@@ -22,12 +22,12 @@ impl InvokingUser {
 }
 
 /// Where certificates are, unless another directory is given.
-pub(crate) fn default_cert_dir() -> PathBuf {
+pub fn default_cert_dir() -> PathBuf {
     InvokingUser::current().home.join(".mastra/certs")
 }
 
 /// All routers of a user share their leases, so the directory does not depend on a router's home.
-pub(crate) fn default_lease_dir() -> PathBuf {
+pub fn default_lease_dir() -> PathBuf {
     InvokingUser::current().home.join(".mastra/router/ports")
 }
 

@@ -34,18 +34,21 @@ impl HostsSettings {
     }
 }
 
-/// A change of a hosts file.
+/// A change of a hosts file. Names of a process that has ended are those of [`HostsOwner::has_ended`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostsEdit {
-    /// Adds names to those of this owner: all of them or none.
+    /// Adds names to those of this owner: all of them or none. A name that a process has which has ended becomes this
+    /// owner's.
     Add(Vec<String>),
-    /// Makes the names of this owner exactly these: all of them or nothing is changed.
+    /// Makes the names of this owner exactly these: all of them or nothing is changed. Otherwise as `Add`.
     Set(Vec<String>),
-    /// As `Set`, with those that can be written; the others are told.
+    /// Makes the names of this owner exactly these, as far as they can be written; the others are told. Takes out the
+    /// names of routers whose process has ended, but for those of a home.
     Sync(Vec<String>),
-    /// Removes names of this owner, and of no owner.
+    /// Removes names of this owner, of no owner, and of processes that have ended.
     Remove(Vec<String>),
-    /// Removes all names of this owner.
+    /// Removes all names of this owner; where it is a [`HostsOwnerKind::Program`](super::HostsOwnerKind::Program), those of
+    /// such that have ended, too.
     RemoveAll,
     /// Removes the block, with the names of all owners.
     Clean,

@@ -141,7 +141,8 @@ impl Work {
                 () = sleep_until(retry) => {}
             }
         }
-        if let Err(error) = self.edit(HostsEdit::RemoveAll).await {
+        // As any other change, it takes out what routers left that were killed.
+        if let Err(error) = self.edit(HostsEdit::Sync(Vec::new())).await {
             tracing::warn!(%error, "names of this router are left in the hosts file");
         }
     }

@@ -11,8 +11,10 @@ use super::block::{self, Entry};
 use super::change::{HostsChange, HostsEdit, HostsEntry, HostsSettings, Refused};
 use super::defaults;
 use super::disk::{self, Locked, Place, Way, Written, unusable};
+use super::ended::Ended;
 use super::name::{self, HostName};
 use super::owner::HostsOwner;
+use super::owner::HostsOwnerKind::{Program, Router};
 use crate::error::{Result, RouterError};
 
 /// How often to begin again where a program that knows no lock writes the file at the same time.
@@ -261,33 +263,50 @@ impl HostsManager {
         let new = match edit {
             HostsEdit::Add(names) => {
                 let names = self.accept_all(old, names)?;
-                block::with_entries(old, |entries| entries.union(&self.of(&names)).cloned().collect())
+                self.with(old, &names, |entry, ended| ended.has(entry) && names.contains(&entry.name))
             }
-            HostsEdit::Set(names) => self.with_exactly(old, &self.accept_all(old, names)?),
+            HostsEdit::Set(names) => {
+                let names = self.accept_all(old, names)?;
+                let goes = |entry: &Entry, ended: &Ended| ended.has(entry) && names.contains(&entry.name);
+                self.with(old, &names, |entry, ended| self.is_own(entry) || goes(entry, ended))
+            }
             HostsEdit::Sync(names) => {
                 let accepted;
                 (accepted, refused) = self.accept(old, names)?;
-                self.with_exactly(old, &accepted)
+                self.with(old, &accepted, |entry, ended| self.is_own(entry) || ended.has_of(Router, entry))
             }
-            HostsEdit::Remove(names) => {
-                let goes = |entry: &Entry| {
-                    entry.owner.as_ref().is_none_or(|owner| *owner == self.owner)
-                        && names.iter().any(|name| entry.name.as_str().eq_ignore_ascii_case(name))
-                };
-                block::with_entries(old, |entries| entries.iter().filter(|e| !goes(e)).cloned().collect())
+            HostsEdit::Remove(names) => self.with(old, &BTreeSet::new(), |entry, ended| {
+                (self.is_own(entry) || entry.owner.is_none() || ended.has(entry))
+                    && names.iter().any(|name| entry.name.as_str().eq_ignore_ascii_case(name))
+            }),
+            HostsEdit::RemoveAll => {
+                let is_program = self.owner.process_kind() == Some(Program);
+                self.with(old, &BTreeSet::new(), |entry, ended| {
+                    self.is_own(entry) || (is_program && ended.has_of(Program, entry))
+                })
             }
-            HostsEdit::RemoveAll => self.with_exactly(old, &BTreeSet::new()),
             HostsEdit::Clean => block::without_block(old),
             HostsEdit::Restore => Ok(self.newest_backup(backups)?),
         };
         Ok((new.map_err(self.fault())?, refused))
     }
 
-    fn with_exactly(&self, old: &[u8], names: &BTreeSet<HostName>) -> Result<Vec<u8>, block::Fault> {
+    /// The file without the entries that go, and with ours for these names.
+    fn with(
+        &self,
+        old: &[u8],
+        names: &BTreeSet<HostName>,
+        goes: impl Fn(&Entry, &Ended) -> bool,
+    ) -> Result<Vec<u8>, block::Fault> {
         block::with_entries(old, |entries| {
-            let others = entries.iter().filter(|entry| entry.owner.as_ref() != Some(&self.owner));
-            others.cloned().chain(self.of(names)).collect()
+            let ended = Ended::among(entries);
+            let stay = entries.iter().filter(|entry| !goes(entry, &ended));
+            stay.cloned().chain(self.of(names)).collect()
         })
+    }
+
+    fn is_own(&self, entry: &Entry) -> bool {
+        entry.owner.as_ref() == Some(&self.owner)
     }
 
     /// Our entries for these names.

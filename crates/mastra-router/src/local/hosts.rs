@@ -1,6 +1,5 @@
 //! Names of this router in the hosts file, while its proxy serves them.
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -9,14 +8,12 @@ use tokio::sync::watch;
 
 use crate::config::{HostsMode, LocalEdgeRouterConfig, RoutingStrategy};
 use crate::error::{Result, RouterError};
-use crate::hosts::{HostsFollower, HostsManager, HostsOwner, HostsSettings};
+use crate::hosts::{HostsFollower, HostsManager, HostsOwner, HostsOwnerKind, HostsSettings};
 use crate::name::{BaseDomain, RouteName};
 use crate::table::RouteTable;
 
 /// How long a registration waits for the hosts file: as long as a check may take by default.
 const WRITTEN_MOST: Duration = Duration::from_secs(5);
-/// Tells the routers of a process apart that save nothing, and so have no directory to be known by.
-static UNNAMED: AtomicU32 = AtomicU32::new(0);
 
 /// What keeps the hosts file in step, once there is something to serve.
 pub(super) struct RouterHosts {
@@ -36,7 +33,7 @@ impl RouterHosts {
             RoutingStrategy::ReverseProxy => config.enable_hosts_file,
             RoutingStrategy::PortMapping => HostsMode::Off,
         };
-        let manager = match mode {
+        let manager = match config.enable_hosts_file {
             HostsMode::Off => None,
             HostsMode::BestEffort | HostsMode::Required => Some(HostsManager::new(HostsSettings {
                 path: config.hosts.path.clone(),
@@ -50,7 +47,7 @@ impl RouterHosts {
 
     /// Follows the routes from now on. Doing it again does nothing.
     pub(super) fn follow(&self, routes: impl FnOnce() -> watch::Receiver<Arc<RouteTable>>) {
-        if let Some(manager) = &self.manager {
+        if let Some(manager) = self.manager.as_ref().filter(|_| self.mode != HostsMode::Off) {
             self.follower.get_or_init(|| {
                 HostsFollower::start(&Handle::current(), routes(), self.base.clone(), self.mode, manager.clone())
             });
@@ -78,6 +75,11 @@ impl RouterHosts {
         }
     }
 
+    /// What writes the file; `None` where nothing does.
+    pub(super) fn manager(&self) -> Option<HostsManager> {
+        self.manager.clone()
+    }
+
     /// Takes the names out again.
     pub(super) async fn stop(&self) {
         if let Some(follower) = self.follower.get() {
@@ -87,15 +89,13 @@ impl RouterHosts {
 }
 
 /// A router that saves its routes is the same one after a restart, and puts right what it left behind when it was killed.
+/// One that saves nothing has no directory to be known by: what it left, the next router of this machine takes out.
 fn owner(config: &LocalEdgeRouterConfig) -> Result<HostsOwner> {
     if let Some(owner) = &config.hosts.owner {
         return HostsOwner::parse(owner);
     }
-    match &config.state_dir {
-        Some(dir) => Ok(HostsOwner::of_home(dir)),
-        None => {
-            let number = UNNAMED.fetch_add(1, Ordering::Relaxed);
-            HostsOwner::parse(&format!("pid-{}-{number}", std::process::id()))
-        }
-    }
+    Ok(match &config.state_dir {
+        Some(dir) => HostsOwner::of_home(dir),
+        None => HostsOwner::of_process(HostsOwnerKind::Router),
+    })
 }

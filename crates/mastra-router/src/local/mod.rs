@@ -20,12 +20,14 @@ use crate::config::{LocalEdgeRouterConfig, RoutingStrategy};
 use crate::error::{Result, RouterError};
 use crate::event::RouterEvent;
 use crate::health::{HealthChecker, HealthMonitor, HealthSettings};
+use crate::hosts::HostsManager;
 use crate::name::BaseDomain;
 use crate::ports::PortManager;
 use crate::proxy::ReverseProxy;
 use crate::registry::{Configured, RouteRegistry};
 use crate::requests::RequestFeed;
 use crate::route::{HealthPath, Route, RouteConfig, RouteInfo, RouteSpec};
+use crate::tls::TlsSettings;
 use crate::url::PublicUrls;
 use crate::user::default_lease_dir;
 
@@ -272,13 +274,35 @@ impl LocalEdgeRouter {
             saving.stop().await;
         }
         self.inner.registry.clear();
-        let ports = self.inner.ports.clone();
-        let released = tokio::task::spawn_blocking(move || {
-            for port in ports.allocated() {
-                ports.release(port);
-            }
-        });
-        let _ = released.await;
+        self.inner.release_ports().await;
+    }
+
+    /// Takes back what would outlive the process, at once: lines of the hosts file, leases. What is saved stays; connections
+    /// are cut. For the end of a program that did not [`close`](Self::close).
+    pub async fn leave(&self) {
+        if self.inner.closed.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        self.inner.health.stop();
+        // Dropping it stops it, and does not wait.
+        let proxy = self.inner.proxy.try_lock().ok().and_then(|mut proxy| proxy.take());
+        self.inner.set_addresses(Vec::new());
+        drop(proxy);
+        self.inner.hosts.stop().await;
+        if let Some(saving) = &self.inner.saving {
+            saving.stop().await;
+        }
+        self.inner.release_ports().await;
+    }
+
+    /// The router's own entries of the hosts file; `None` where that is off. In `port-mapping` the router writes none itself.
+    pub fn hosts_manager(&self) -> Option<HostsManager> {
+        self.inner.hosts.manager()
+    }
+
+    /// How the router's certificates are kept; `None` where TLS is off.
+    pub fn tls_settings(&self) -> Option<TlsSettings> {
+        self.inner.tls.settings()
     }
 
     fn open(&self) -> Result<()> {
@@ -338,6 +362,16 @@ impl Inner {
         self.set_addresses(running.addresses().to_vec());
         *proxy = Some(running);
         Ok(())
+    }
+
+    async fn release_ports(&self) {
+        let ports = self.ports.clone();
+        let released = tokio::task::spawn_blocking(move || {
+            for port in ports.allocated() {
+                ports.release(port);
+            }
+        });
+        let _ = released.await;
     }
 
     fn set_addresses(&self, addresses: Vec<SocketAddr>) {

@@ -62,6 +62,11 @@ impl RouterTls {
         }
     }
 
+    /// How the certificates are kept; `None` where TLS is off, and only a route may ask for it.
+    pub(super) fn settings(&self) -> Option<TlsSettings> {
+        self.always.then(|| self.settings.clone())
+    }
+
     /// How the proxy is to deal with TLS.
     pub(super) fn for_proxy(self: &Arc<Self>) -> ProxyTls {
         ProxyTls {

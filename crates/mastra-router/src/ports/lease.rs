@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 use crate::directory::Directory;
+use crate::process::start_time;
 
 /// More of a lease file than its writer ever wrote is not read.
 const FILE_MAX: u64 = 1024;
@@ -46,7 +47,7 @@ impl Lease {
 
     fn write(&self, label: &str) -> io::Result<()> {
         let pid = std::process::id();
-        let start = start_time(pid).unwrap_or_default();
+        let start = start_of(pid);
         self.file.set_len(0)?;
         (&self.file).write_all(format!("{pid}\n{start}\n{}\n", printable(label)).as_bytes())
     }
@@ -89,7 +90,7 @@ impl Tenant {
         let mut lines = text.lines();
         let pid = lines.next().and_then(|pid| pid.parse().ok());
         let start = lines.next().unwrap_or_default();
-        let pid = pid.filter(|pid| start_time(*pid).unwrap_or_default() == start);
+        let pid = pid.filter(|pid| start_of(*pid) == start);
         Self { label: printable(lines.next().unwrap_or_default()), pid }
     }
 }
@@ -109,10 +110,7 @@ fn printable(label: &str) -> String {
     label.chars().filter(|c| c.is_alphanumeric() || c.is_ascii_graphic() || *c == ' ').take(LABEL_MAX).collect()
 }
 
-/// When a process started, in a form that is only compared. Unknown on other systems than Linux.
-fn start_time(pid: u32) -> Option<String> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field, the program's name in parentheses, may hold anything; the start time is the 22nd.
-    let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_whitespace().nth(19).map(str::to_owned)
+/// As it stands in a lease; nothing where the system does not tell.
+fn start_of(pid: u32) -> String {
+    start_time(pid).map(|start| start.to_string()).unwrap_or_default()
 }

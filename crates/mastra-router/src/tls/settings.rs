@@ -69,7 +69,11 @@ impl TlsSettings {
         Self { validity_days: config.validity_days, base_domains: vec![base_domain], own, ..Self::new(cert_dir) }
     }
 
-    pub(super) fn check(&self) -> Result<()> {
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// [`RouterError::InvalidConfig`] with the first one that cannot be used.
+    pub fn check(&self) -> Result<()> {
         let invalid = |setting, reason: &str| Err(RouterError::InvalidConfig { setting, reason: reason.to_owned() });
         if !(1..=VALIDITY_DAYS_MAX).contains(&self.validity_days) {
             return invalid("tls.validityDays", "it is not between 1 and 397 days, the most that clients accept");

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 const WORDS: &[&str] = &["name", "target", "route", "config", "certificates", "constraints", "error", "event"];
-const STATE: &[&str] = &["table", "registry", "ports", "holder", "directory", "transport", "user"];
+const STATE: &[&str] = &["table", "registry", "ports", "holder", "directory", "process", "transport", "user"];
 const PARTS: &[&str] = &["proxy", "health", "tls", "hosts", "persist"];
 const TOOLS: &[&str] = &["trust"];
 const WIRING: &[&str] = &["provider", "requests", "url", "local"];
@@ -15,7 +15,7 @@ fn allowed(module: &str) -> Vec<&'static str> {
     match module {
         _ if WORDS.contains(&module) => Vec::new(),
         _ if STATE.contains(&module) => STATE.to_vec(),
-        _ if PARTS.contains(&module) => vec!["table", "holder", "directory", "transport", "user"],
+        _ if PARTS.contains(&module) => vec!["table", "holder", "directory", "process", "transport", "user"],
         _ if TOOLS.contains(&module) => Vec::new(),
         _ if WIRING.contains(&module) => [STATE, PARTS, WIRING].concat(),
         _ if FACE.contains(&module) => [&["provider", "requests", "user"], FACE].concat(),

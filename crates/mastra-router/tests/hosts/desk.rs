@@ -5,7 +5,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use mastra_router::{HostsEdit, HostsManager, HostsOwner, HostsSettings};
+use mastra_router::{
+    EdgeRouterProvider, HostsConfig, HostsEdit, HostsManager, HostsMode, HostsOwner, HostsOwnerKind, HostsSettings,
+    LocalEdgeRouter, LocalEdgeRouterConfig, RouteConfig, RoutingStrategy,
+};
 use tempfile::TempDir;
 
 const TASK: &str = "MASTRA_ROUTER_TEST_HOSTS";
@@ -65,7 +68,19 @@ pub(crate) fn settings(file: &Path, backups: &Path, owner: &str) -> HostsSetting
         path: Some(file.to_owned()),
         backup_dir: Some(backups.to_owned()),
         suffixes: vec!["mastra.local".to_owned()],
-        ..HostsSettings::new(HostsOwner::parse(owner).unwrap())
+        ..HostsSettings::new(owner_of(owner))
+    }
+}
+
+/// An owner that is the process which asks.
+pub(crate) const PROGRAM: &str = "(this program)";
+pub(crate) const ROUTER: &str = "(a router of this process)";
+
+fn owner_of(owner: &str) -> HostsOwner {
+    match owner {
+        PROGRAM => HostsOwner::of_process(HostsOwnerKind::Program),
+        ROUTER => HostsOwner::of_process(HostsOwnerKind::Router),
+        named => HostsOwner::parse(named).unwrap(),
     }
 }
 
@@ -106,6 +121,10 @@ pub(crate) enum Task {
     Add(String),
     /// Adds and removes names without an end.
     Churn,
+    /// Adds names and lives on.
+    Hold(Vec<String>),
+    /// Runs a router that saves nothing, with a route of this name, and lives on.
+    Route(String),
 }
 
 /// A command that carries a task out in another process.
@@ -135,6 +154,8 @@ fn described(file: &Path, backups: &Path, owner: &str, task: &Task) -> String {
         Task::AddEach(names) => ("each", names.join(" ")),
         Task::Add(name) => ("add", name.clone()),
         Task::Churn => ("churn", String::new()),
+        Task::Hold(names) => ("hold", names.join(" ")),
+        Task::Route(name) => ("route", name.clone()),
     };
     [file.to_str().unwrap(), backups.to_str().unwrap(), owner, kind, &names].join("\n")
 }
@@ -151,7 +172,47 @@ fn worker() {
             Ok(change) => println!("\nchanged {}", change.changed),
             Err(error) => println!("\nfailed {} {error}", error.code()),
         },
+        "hold" => {
+            hosts.add(names.split(' ')).unwrap();
+            hold(hosts.owner());
+        }
+        "route" => run_router(Path::new(file), Path::new(backups), names, || hold(hosts.owner())),
         _ => churn(&hosts),
+    }
+}
+
+fn config(file: &Path, backups: &Path) -> LocalEdgeRouterConfig {
+    LocalEdgeRouterConfig {
+        strategy: RoutingStrategy::ReverseProxy,
+        proxy_port: 0,
+        enable_hosts_file: HostsMode::Required,
+        hosts: HostsConfig {
+            path: Some(file.to_owned()),
+            backup_dir: Some(backups.to_owned()),
+            ..HostsConfig::default()
+        },
+        ..LocalEdgeRouterConfig::default()
+    }
+}
+
+/// A router that saves nothing, with a route whose name is in the file.
+pub(crate) async fn router_with(file: &Path, backups: &Path, name: &str) -> LocalEdgeRouter {
+    let router = LocalEdgeRouter::start(config(file, backups)).await.unwrap();
+    router.register_route(RouteConfig::new("d", "p", name, "localhost", 1)).await.unwrap();
+    router
+}
+
+fn run_router(file: &Path, backups: &Path, name: &str, then: impl FnOnce()) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _router = runtime.block_on(router_with(file, backups, name));
+    then();
+}
+
+/// Says who it is, and lives until it is killed.
+fn hold(owner: &HostsOwner) {
+    let _ = writeln!(std::io::stdout(), "\nholding {owner}");
+    loop {
+        std::thread::park();
     }
 }
 

@@ -134,6 +134,73 @@ fn every_byte_that_is_not_ours_stays() {
     outcome.unwrap();
 }
 
+/// Processes that have ended, as lines of the block among others: each edit takes out those it may, and no other byte.
+#[cfg(target_os = "linux")]
+#[test]
+fn only_entries_of_what_has_ended_go() {
+    use mastra_router::HostsOwnerKind::{Program, Router};
+    use mastra_router::{HostsEdit, HostsOwner};
+
+    let dir = directory();
+    let path = dir.path().join("hosts");
+    // This process, had it started at another time: whoever that was has ended.
+    let ended = |kind| {
+        let own = HostsOwner::of_process(kind);
+        let mut fields: Vec<&str> = own.as_str().split('.').collect();
+        fields[2] = "1";
+        HostsOwner::parse(&fields.join(".")).unwrap()
+    };
+    let living = [HostsOwner::of_process(Program), HostsOwner::of_process(Router)];
+    let gone = [ended(Program), ended(Router)];
+    assert!(gone.iter().all(HostsOwner::has_ended) && !living.iter().any(HostsOwner::has_ended));
+    let named = ["router-3f2a9c81d4e0", "one"].map(|owner| HostsOwner::parse(owner).unwrap());
+    let owners: Vec<Option<HostsOwner>> =
+        living.into_iter().chain(gone.clone()).chain(named).map(Some).chain([None]).collect();
+    let entry =
+        ("[a-d]\\.test", proptest::sample::select(owners), proptest::bool::ANY).prop_map(|(name, owner, six)| {
+            let owner = owner.map(|owner| format!("\t# {owner}")).unwrap_or_default();
+            format!("{}\t{name}{owner}", if six { "::1" } else { "127.0.0.1" })
+        });
+    let entries = proptest::collection::btree_set(entry, 0..12);
+    let outside_lines = (proptest::collection::vec("[#a-z0-9. ]{0,20}", 0..4), "\r?\n");
+    let edit = prop_oneof![
+        Just(HostsEdit::RemoveAll),
+        proptest::collection::vec("[a-d]\\.test", 0..3).prop_map(HostsEdit::Remove),
+        proptest::collection::vec("[a-d]\\.test", 0..3).prop_map(HostsEdit::Add),
+        proptest::collection::vec("[a-d]\\.test", 0..3).prop_map(HostsEdit::Sync),
+    ];
+    let by = proptest::sample::select(vec![HostsOwner::of_process(Program), HostsOwner::parse("one").unwrap()]);
+    let config = Config { cases: cases(1_000), failure_persistence: None, ..Config::default() };
+    let outcome =
+        TestRunner::new(config).run(&(entries, outside_lines, edit, by), |(entries, (rest, eol), edit, by)| {
+            let rest: String = rest.iter().flat_map(|line| [line.as_str(), &eol]).collect();
+            let block: String = entries.iter().flat_map(|line| [line.as_str(), &eol]).collect();
+            std::fs::write(&path, format!("{rest}{BEGIN}{eol}{block}{END}{eol}")).unwrap();
+            let settings = HostsSettings { owner: by.clone(), ..settings(&path, &dir.path().join("b"), "any") };
+            let hosts = HostsManager::new(settings).unwrap();
+            let before = hosts.entries().unwrap();
+            hosts.apply(&edit).unwrap();
+            let after = hosts.entries().unwrap();
+            for entry in &before {
+                let (is_own, named) =
+                    (entry.owner.as_ref() == Some(&by), |names: &[String]| names.contains(&entry.name));
+                let ended = gone.iter().position(|gone| Some(gone) == entry.owner.as_ref());
+                let goes = match &edit {
+                    HostsEdit::RemoveAll => is_own || (ended == Some(0) && by.process_kind() == Some(Program)),
+                    HostsEdit::Remove(names) => named(names) && (is_own || ended.is_some() || entry.owner.is_none()),
+                    HostsEdit::Add(names) => named(names) && ended.is_some(),
+                    HostsEdit::Sync(names) => (is_own && !named(names)) || ended == Some(1),
+                    other => panic!("{other:?}"),
+                };
+                prop_assert_eq!(after.contains(entry), !goes, "{:?} by {}: {:?}", &edit, &by, entry);
+            }
+            prop_assert!(after.iter().all(|entry| before.contains(entry) || entry.owner.as_ref() == Some(&by)));
+            prop_assert_eq!(show(&outside(&std::fs::read(&path).unwrap())), show(rest.as_bytes()));
+            Ok(())
+        });
+    outcome.unwrap();
+}
+
 /// Names of every kind, of which those that are refused change nothing and the others stay within the block.
 #[test]
 fn no_name_reaches_beyond_the_block() {

@@ -6,6 +6,7 @@
 )]
 
 mod desk;
+mod ended;
 mod file;
 mod follower;
 mod generated;
