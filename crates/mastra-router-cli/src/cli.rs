@@ -65,7 +65,7 @@ pub(crate) enum Command {
     /// Lease free ports; the router keeps them until they are given back.
     Port(Port),
     /// Follow what happens to routes.
-    Watch,
+    Watch(Watch),
     /// Keep the routes' names in the hosts file, for programs that do not find them by themselves.
     Hosts(Hosts),
     /// Say what the router is doing.
@@ -376,6 +376,13 @@ pub(crate) struct Update {
     pub(crate) wait_healthy: bool,
     #[command(flatten)]
     pub(crate) options: RouteOptions,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Watch {
+    /// Follow the requests that are answered instead, one line each.
+    #[arg(long)]
+    pub(crate) requests: bool,
 }
 
 #[derive(Args, Debug)]

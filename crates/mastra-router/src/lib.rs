@@ -46,6 +46,7 @@ mod process;
 mod provider;
 mod proxy;
 mod registry;
+mod requests;
 mod route;
 mod table;
 mod target;
@@ -61,7 +62,7 @@ pub use config::{
     RoutingStrategy, TlsConfig,
 };
 pub use error::{HeldPort, Result, RouterError};
-pub use event::RouterEvent;
+pub use event::{RequestInfo, RequestObserver, RequestProtocol, RouterEvent};
 pub use health::{CheckKind, CheckOutcome, HealthChecker, HealthMonitor, HealthRecord, HealthSettings};
 pub use holder::port_holder;
 pub use home::{Home, HomeLock};
@@ -75,6 +76,7 @@ pub use ports::PortManager;
 pub use provider::{EdgeRouterProvider, RouterControl};
 pub use proxy::{ProxyTls, ReverseProxy, Suspect};
 pub use registry::RouteRegistry;
+pub use requests::{RequestNews, Requests};
 pub use route::{
     HealthPath, PathPrefix, Route, RouteConfig, RouteHealthStatus, RouteId, RouteInfo, RouteOrigin, RouteSpec,
     RouteStatus, RouteUpdate,

@@ -5,6 +5,7 @@ use tokio::sync::broadcast;
 
 use crate::error::Result;
 use crate::event::RouterEvent;
+use crate::requests::Requests;
 use crate::route::{RouteConfig, RouteHealthStatus, RouteInfo, RouteUpdate};
 
 /// Registers, moves and removes routes. Implemented by the router in this process and by the client of one in another.
@@ -59,4 +60,8 @@ pub trait RouterControl: EdgeRouterProvider {
 
     /// What happens from now on.
     fn subscribe(&self) -> broadcast::Receiver<RouterEvent>;
+
+    /// The requests that the proxy answers from the moment this returns, whether it runs already or not, until the router
+    /// stops. In `port-mapping` there are none.
+    async fn requests(&self) -> Result<Requests>;
 }

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use mastra_router::control::ControlClient;
-use mastra_router::control::wire::{EventJson, HealthJson, RouteJson};
-use mastra_router::{EdgeRouterProvider, RouteInfo, RouterControl, RouterError, RouterEvent};
+use mastra_router::control::wire::{EventJson, HealthJson, RequestJson, RouteJson, time};
+use mastra_router::{EdgeRouterProvider, RequestInfo, RequestNews, RouteInfo, RouterControl, RouterError, RouterEvent};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::Outcome;
@@ -109,6 +109,35 @@ fn tell(event: &RouterEvent, output: &Output) {
         RouterEvent::Cleared => output.line("cleared     all routes"),
         _ => {}
     }
+}
+
+pub(crate) async fn watch_requests(client: &ControlClient, output: &Output) -> Outcome {
+    let mut requests = client.requests().await?;
+    output.say("Watching requests. Ctrl-C ends it.");
+    loop {
+        let news = tokio::select! {
+            news = requests.next() => news,
+            _ = tokio::signal::ctrl_c() => return Ok(ExitCode::SUCCESS),
+        };
+        match news {
+            Some(RequestNews::Answered(request)) if output.json => output.json(&RequestJson::from(&*request)),
+            Some(RequestNews::Answered(request)) => output.line(&request_line(&request)),
+            Some(RequestNews::Missed(missed)) => output.say(&format!("{missed} requests were missed")),
+            None => {
+                output.say("The router has stopped.");
+                return Ok(ExitCode::SUCCESS);
+            }
+        }
+    }
+}
+
+/// Every column has something in it, also where nothing of the request could be read.
+fn request_line(request: &RequestInfo) -> String {
+    let said = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
+    let (method, url) = (said(&request.method), said(&format!("{}{}", request.host, request.path)));
+    let took = request.latency.as_secs_f64() * 1e3;
+    let (at, status, protocol) = (time(request.at), request.status, request.protocol);
+    format!("{at}  {method:7}  {url}  {status}  {took:.1} ms  {protocol}")
 }
 
 async fn find(key: &str, client: &ControlClient) -> Result<RouteInfo, RouterError> {

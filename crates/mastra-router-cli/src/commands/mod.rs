@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use mastra_router::Home;
 use mastra_router::control::ControlClient;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, Watch};
 use crate::failure::Failure;
 use crate::output::Output;
 
@@ -39,7 +39,8 @@ pub(crate) fn run(cli: Cli, output: &Output) -> Outcome {
             Command::Get { deployment } => look::get(&deployment, &client, output).await,
             Command::Url(args) => look::url(&args.route, &client, output).await,
             Command::Health(args) => look::health(&args.route, &client, output).await,
-            Command::Watch => look::watch(&client, output).await,
+            Command::Watch(Watch { requests: false }) => look::watch(&client, output).await,
+            Command::Watch(Watch { requests: true }) => look::watch_requests(&client, output).await,
             Command::Hosts(args) => hosts::run(args, cli.home.is_some(), &home, &client, output).await,
             Command::Port(args) => router::port(&args, &client, output).await,
             Command::Status => router::status(&client, output).await,

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use serde_json::{Value, json};
 
-use crate::app::{App, get};
+use crate::app::{App, get, open_events};
 use crate::router::{Router, Running};
 
 #[test]
@@ -153,6 +153,44 @@ fn an_update_that_waits_for_health_keeps_the_old_target_when_there_is_none() {
     assert_eq!(get(router.proxy, "shop.localhost", "/").1, "old/");
     router.run(&["update", "shop", "--target", &well.target(), "--wait-healthy"]).ok();
     assert_eq!(get(router.proxy, "shop.localhost", "/").1, "well/");
+}
+
+#[test]
+fn watch_tells_requests_as_they_are_answered() {
+    let mut router = Router::start();
+    let app = App::start("app");
+    let id = router.run(&["--json", "add", "shop", &app.target()]).ok().json()["routeId"].clone();
+    let mut watch = Running::spawn(&mut router.desk.command(["watch", "--requests", "--json"]));
+    let mut people = Running::spawn(&mut router.desk.command(["watch", "--requests"]));
+    watch.until_said("Watching requests.");
+    people.until_said("Watching requests.");
+    get(router.proxy, "shop.localhost", "/a?b");
+    // It does not wait for the end of a stream.
+    let stream = open_events(router.proxy, "shop.localhost");
+    get(router.proxy, "nobody.localhost", "/c");
+    for (want, route, said) in [
+        (json!(["GET", "shop.localhost", "/a?b", 200, "http/1.1"]), id.clone(), "  GET      shop.localhost/a?b  200  "),
+        (json!(["GET", "shop.localhost", "/events", 200, "http/1.1"]), id, "  GET      shop.localhost/events  200  "),
+        (
+            json!(["GET", "nobody.localhost", "/c", 404, "http/1.1"]),
+            json!(null),
+            "  GET      nobody.localhost/c  404  ",
+        ),
+    ] {
+        let request = watch.json_line();
+        assert_eq!(json!(["method", "host", "path", "status", "protocol"].map(|key| request[key].clone())), want);
+        assert_eq!(request["routeId"], route);
+        assert!(request["latencyMs"].as_f64().is_some_and(|ms| ms >= 0.0), "{request}");
+        let line = people.line();
+        assert!(line.contains(said) && line.trim_end().ends_with(" ms  http/1.1"), "{line}");
+    }
+    drop(stream);
+    router.run(&["stop"]).ok();
+    assert_eq!(router.process.wait().code(), Some(0));
+    for watcher in [watch, people] {
+        let ended = watcher.ended().ok();
+        assert!(ended.stderr.ends_with("The router has stopped.\n"), "{ended:?}");
+    }
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! A router in another process, used like one in this.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures_util::stream;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Method, Request, Response};
@@ -12,19 +14,19 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tokio::sync::broadcast;
 
+use super::data_lines::DataLines;
 use super::wire::{
-    EventJson, HealthJson, PortJson, ProblemJson, RouteConfigJson, RouteJson, RouteUpdateJson, RouterJson,
+    EventJson, HealthJson, PortJson, ProblemJson, RequestJson, RouteConfigJson, RouteJson, RouteUpdateJson, RouterJson,
 };
 use crate::error::{Result, RouterError};
 use crate::event::RouterEvent;
 use crate::home::Home;
 use crate::provider::{EdgeRouterProvider, RouterControl};
+use crate::requests::{RequestNews, Requests};
 use crate::route::{RouteConfig, RouteHealthStatus, RouteInfo, RouteUpdate};
 
 /// Events a listener may fall behind by before it loses the oldest.
 const EVENTS_KEPT: usize = 256;
-/// An event is a few hundred bytes; one line that does not end is none.
-const EVENT_MAX: usize = 1 << 20;
 
 /// Talks to the router of a home. Each call is a connection of its own, which on a Unix socket costs next to nothing.
 #[derive(Clone, Debug)]
@@ -71,12 +73,7 @@ impl ControlClient {
     pub async fn events(&self) -> Result<broadcast::Receiver<RouterEvent>> {
         let body = self.open_events().await?;
         let (sender, receiver) = broadcast::channel(EVENTS_KEPT);
-        let client = self.clone();
-        tokio::spawn(async move {
-            if let Err(error) = client.follow(body, &sender).await {
-                tracing::debug!(%error, "events ended");
-            }
-        });
+        tokio::spawn(async move { follow(body, &sender).await });
         Ok(receiver)
     }
 
@@ -142,27 +139,26 @@ impl ControlClient {
             Err(error) => Err(error),
         }
     }
+}
 
-    async fn follow(&self, mut body: Incoming, events: &broadcast::Sender<RouterEvent>) -> Result<()> {
-        let mut text = Vec::new();
-        while let Some(Ok(frame)) = body.frame().await {
-            text.extend_from_slice(frame.data_ref().map_or(&[][..], |d| d));
-            while let Some(end) = text.iter().position(|b| *b == b'\n') {
-                let line: Vec<u8> = text.drain(..=end).collect();
-                let event =
-                    line.strip_prefix(b"data: ").and_then(|json| serde_json::from_slice::<EventJson>(json).ok());
-                if let Some(event) = event.and_then(|event| RouterEvent::try_from(event).ok())
-                    && events.send(event).is_err()
-                {
-                    return Ok(());
-                }
-            }
-            if text.len() > EVENT_MAX {
-                return Err(self.unreachable("an event has no end"));
-            }
+/// Hands events on until they end, or nobody listens any more.
+async fn follow(body: Incoming, events: &broadcast::Sender<RouterEvent>) {
+    let mut lines = DataLines::new(body);
+    while let Some(json) = lines.next().await {
+        let event = serde_json::from_slice::<EventJson>(&json).ok().and_then(|event| event.try_into().ok());
+        if event.is_some_and(|event| events.send(event).is_err()) {
+            return;
         }
-        Ok(())
     }
+}
+
+/// A request, or how many were missed.
+fn news(json: &[u8]) -> Option<RequestNews> {
+    if let Ok(missed) = serde_json::from_slice(json) {
+        return Some(RequestNews::Missed(missed));
+    }
+    let request: RequestJson = serde_json::from_slice(json).ok()?;
+    Some(RequestNews::Answered(Arc::new(request.try_into().ok()?)))
 }
 
 /// A path segment that stands for itself, whatever is in it.
@@ -249,11 +245,24 @@ impl RouterControl for ControlClient {
         let (sender, receiver) = broadcast::channel(EVENTS_KEPT);
         let client = self.clone();
         tokio::spawn(async move {
-            let followed = async { client.follow(client.open_events().await?, &sender).await };
-            if let Err(error) = followed.await {
-                tracing::debug!(%error, "events ended");
+            match client.open_events().await {
+                Ok(body) => follow(body, &sender).await,
+                Err(error) => tracing::debug!(%error, "events ended"),
             }
         });
         receiver
+    }
+
+    async fn requests(&self) -> Result<Requests> {
+        // As with events, the router follows them for us from before it answers.
+        let body = self.send(Method::GET, "/v1/requests", None::<&()>).await?.into_body();
+        Ok(Requests::new(stream::unfold(DataLines::new(body), |mut lines| async move {
+            loop {
+                // What cannot be read is of a router that is newer, and left out.
+                if let Some(news) = news(&lines.next().await?) {
+                    return Some((news, lines));
+                }
+            }
+        })))
     }
 }

@@ -22,11 +22,13 @@ use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 
 use super::wire::{
-    EventJson, HealthJson, PortJson, ProblemJson, RouteConfigJson, RouteJson, RouteUpdateJson, RouterJson, time,
+    EventJson, HealthJson, PortJson, ProblemJson, RequestJson, RouteConfigJson, RouteJson, RouteUpdateJson, RouterJson,
+    time,
 };
 use crate::error::{Result, RouterError};
 use crate::home::HomeLock;
 use crate::provider::RouterControl;
+use crate::requests::RequestNews;
 use crate::route::RouteInfo;
 
 /// A route's configuration is a few hundred bytes.
@@ -161,6 +163,7 @@ fn app(door: Arc<Door>) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/stop", post(stop))
         .route("/v1/events", get(events))
+        .route("/v1/requests", get(requests))
         .fallback(|| async { problem(404, "NOT_FOUND", "The control API has no such path.") })
         .method_not_allowed_fallback(|| async { problem(405, "METHOD_NOT_ALLOWED", "This path has no such method.") })
         .layer(DefaultBodyLimit::max(BODY_MAX))
@@ -326,12 +329,33 @@ async fn events(State(door): Shared) -> Sse<impl Stream<Item = Result<Event, Inf
         };
         let told = match event {
             Ok(event) => Event::default().data(serde_json::to_string(&EventJson::from(event)).unwrap_or_default()),
-            Err(broadcast::error::RecvError::Lagged(missed)) => {
-                Event::default().event("lagged").data(missed.to_string())
-            }
+            Err(broadcast::error::RecvError::Lagged(missed)) => lagged(missed),
             Err(broadcast::error::RecvError::Closed) => return None,
         };
         Some((Ok(told), (events, stop)))
     });
     Sse::new(stream).keep_alive(KeepAlive::default())
+}
+
+/// The router tells of its requests for as long as the client is connected: then this stream is dropped.
+async fn requests(State(door): Shared) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+    let state = (door.router.requests().await?, door.stop.clone());
+    let stream = futures_util::stream::unfold(state, |(mut requests, mut stop)| async move {
+        let news = tokio::select! {
+            news = requests.next() => news?,
+            _ = stop.wait_for(|stop| *stop) => return None,
+        };
+        let told = match news {
+            RequestNews::Answered(request) => {
+                Event::default().data(serde_json::to_string(&RequestJson::from(&*request)).unwrap_or_default())
+            }
+            RequestNews::Missed(missed) => lagged(missed),
+        };
+        Some((Ok(told), (requests, stop)))
+    });
+    Ok(Sse::new(stream).keep_alive(KeepAlive::default()))
+}
+
+fn lagged(missed: u64) -> Event {
+    Event::default().event("lagged").data(missed.to_string())
 }

@@ -1,10 +1,13 @@
 //! The JSON forms of the control door: the one place that knows them. Unknown fields are ignored, so an older program can
 //! talk to a newer router.
 
+mod request;
+
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::request::{ProtocolJson, RequestJson};
 use crate::error::{Result, RouterError};
 use crate::event::RouterEvent;
 use crate::route::{RouteConfig, RouteHealthStatus, RouteId, RouteInfo, RouteStatus, RouteUpdate};

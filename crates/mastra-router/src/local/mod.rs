@@ -25,6 +25,7 @@ use crate::name::BaseDomain;
 use crate::ports::PortManager;
 use crate::proxy::ReverseProxy;
 use crate::registry::{Configured, RouteRegistry};
+use crate::requests::RequestFeed;
 use crate::route::{HealthPath, Route, RouteConfig, RouteInfo, RouteSpec};
 use crate::tls::TlsSettings;
 use crate::url::PublicUrls;
@@ -67,6 +68,7 @@ struct Inner {
     health: HealthMonitor,
     ports: Arc<PortManager>,
     events: broadcast::Sender<RouterEvent>,
+    requests: Arc<RequestFeed>,
     /// Held while the proxy is started or stopped, so that it is done once.
     proxy: Mutex<Option<ReverseProxy>>,
     /// Where the proxy listens; empty while it does not.
@@ -125,6 +127,7 @@ impl LocalEdgeRouter {
             health,
             ports: Arc::new(ports),
             events,
+            requests: Arc::new(RequestFeed::new()),
             proxy: Mutex::new(None),
             addresses: RwLock::default(),
             closed: AtomicBool::new(false),
@@ -184,6 +187,11 @@ impl LocalEdgeRouter {
     /// Where the proxy listens, with the ports it got; empty while it does not.
     pub fn proxy_addresses(&self) -> Vec<SocketAddr> {
         self.inner.addresses.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many follow the requests that the proxy answers; while nobody does, that costs nothing.
+    pub fn request_followers(&self) -> usize {
+        self.inner.requests.followers()
     }
 
     /// Checks all routes from now on, each about every interval. Must be called from within a Tokio runtime.
@@ -258,6 +266,7 @@ impl LocalEdgeRouter {
         }
         self.inner.health.stop();
         self.stop_proxy().await;
+        self.inner.requests.close();
         self.inner.health.stopped().await;
         self.inner.hosts.stop().await;
         // Before the routes go: that they do is nobody's change.
@@ -345,6 +354,7 @@ impl Inner {
             self.registry.reader(),
             Arc::new(move |id| health.suspect(id)),
             self.tls.for_proxy(),
+            Some(self.requests.clone()),
         )?;
         if let Some(address) = running.addresses().first() {
             self.urls.set_proxy_port(address.port());

@@ -11,6 +11,7 @@ use crate::error::{Result, RouterError};
 use crate::event::RouterEvent;
 use crate::health::CheckKind;
 use crate::provider::{EdgeRouterProvider, RouterControl};
+use crate::requests::Requests;
 use crate::route::{RouteConfig, RouteHealthStatus, RouteInfo, RouteSpec, RouteUpdate};
 
 /// Pause between two looks at a target that is waited for.
@@ -173,6 +174,10 @@ impl RouterControl for LocalEdgeRouter {
 
     fn subscribe(&self) -> broadcast::Receiver<RouterEvent> {
         self.inner.events.subscribe()
+    }
+
+    async fn requests(&self) -> Result<Requests> {
+        self.inner.requests.follow().ok_or(RouterError::Closed)
     }
 }
 

@@ -12,7 +12,7 @@ use super::Shared;
 use super::answer::Failure;
 use super::client::{Downstream, Next};
 use super::request::Plan;
-use super::response::{self, Answered, Outgoing};
+use super::response::{self, AnswerHead, Answered, Outgoing};
 use super::tunnel;
 use super::upstream::{self, ConnectError, Upstream, UpstreamIo};
 use super::worker;
@@ -240,11 +240,14 @@ impl Exchange<'_> {
         plan: &Plan,
         shared: &Shared,
     ) -> Next {
-        let (out, from, reusable) = match answered {
-            Answered::Final { out, from, reusable } => (out, from, reusable),
+        let (status, out, from, reusable) = match answered {
+            Answered::Final { status, out, from, reusable } => (status, out, from, reusable),
             Answered::Switched(head) => {
                 let out = Outgoing { head, to: BodyLength::UntilClose, keep_alive: false };
                 let Ok(down) = client.begin_answer(out, BodyLength::UntilClose, shared) else { return Next::Close };
+                if let Some(observed) = &plan.observed {
+                    observed.switched(D::Head::SWITCHED);
+                }
                 return match tunnel::run(client, &mut upstream.io, self.answer, down, &shared.limits).await {
                     tunnel::Ended::Both => Next::Close,
                     tunnel::Ended::Client => {
@@ -264,6 +267,9 @@ impl Exchange<'_> {
         };
         let keep_alive = out.keep_alive;
         let Ok(mut download) = client.begin_answer(out, from, shared) else { return Next::Close };
+        if let Some(observed) = &plan.observed {
+            observed.answered(status);
+        }
         let ended = poll_fn(|cx| {
             match client.poll_download(&mut download, &mut upstream.io, &mut self.answer, cx) {
                 Poll::Ready(Ok(())) => return Poll::Ready(Next::KeepAlive),

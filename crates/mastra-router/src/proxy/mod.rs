@@ -5,6 +5,7 @@ mod client;
 mod exchange;
 mod forward;
 mod listen;
+mod observed;
 mod page;
 mod request;
 mod response;
@@ -25,6 +26,7 @@ use self::worker::Worker;
 use crate::certificates::Certificates;
 use crate::config::ProxyConfig;
 use crate::error::{Result, RouterError};
+use crate::event::RequestObserver;
 use crate::name::BaseDomain;
 use crate::route::{Route, RouteId};
 use crate::table::RouteTable;
@@ -53,6 +55,7 @@ struct Shared {
     limits: http1::Limits,
     suspect: Suspect,
     tls: ProxyTls,
+    observer: Option<Arc<dyn RequestObserver>>,
     /// Whether one of the listeners has the port that `https` URLs mean without saying.
     has_port_443: bool,
     /// Requests at one time on an HTTP/2 connection.
@@ -93,6 +96,8 @@ pub struct ReverseProxy {
 impl ReverseProxy {
     /// Listens on `addresses` and serves the routes that `reader` shows, on threads of its own.
     ///
+    /// `observer` is told of every request that is answered, while it says that it wants to be.
+    ///
     /// ::1 is left out on a machine without IPv6, where 127.0.0.1 is among the addresses too.
     ///
     /// # Errors
@@ -104,6 +109,7 @@ impl ReverseProxy {
         reader: watch::Receiver<Arc<RouteTable>>,
         suspect: Suspect,
         tls: ProxyTls,
+        observer: Option<Arc<dyn RequestObserver>>,
     ) -> Result<Self> {
         let threads = config.threads.unwrap_or_else(default_threads);
         let (bound, per_worker) = bind_all(addresses, threads)?;
@@ -111,7 +117,8 @@ impl ReverseProxy {
         let places = Arc::new(Semaphore::new(most.clamp(1, Semaphore::MAX_PERMITS)));
         let limits = http1::Limits::default();
         let has_port_443 = bound.iter().any(|address| address.port() == 443);
-        let shared = Arc::new(Shared { base, config, limits, suspect, tls, has_port_443, streams: streams() });
+        let shared =
+            Arc::new(Shared { base, config, limits, suspect, tls, observer, has_port_443, streams: streams() });
         let (stop, stopped) = watch::channel(false);
         let mut proxy = Self { addresses: bound, stop, workers: Vec::with_capacity(threads) };
         for (i, listeners) in per_worker.into_iter().enumerate() {

@@ -7,8 +7,10 @@ use http1::{BodyLength, Field, RequestKind, Version};
 use super::Shared;
 use super::answer::{self, Answer, Failure, Form};
 use super::forward::{self, ConnectionFields, FieldFate};
+use super::observed::Observed;
 use super::rewrite::Prefix;
 use super::worker;
+use crate::event::RequestProtocol;
 use crate::route::Route;
 use crate::table::{Found, RouteTable};
 
@@ -47,6 +49,15 @@ pub(crate) struct Plan {
     pub(crate) form: Form,
     /// Whether a person looks at a page that can come back by itself.
     pub(crate) navigates: bool,
+    /// There where somebody follows the requests.
+    pub(crate) observed: Option<Box<Observed>>,
+}
+
+/// A request that is answered here.
+pub(crate) struct Refused {
+    pub(crate) answer: Answer,
+    /// As in [`Plan`].
+    pub(crate) observed: Option<Box<Observed>>,
 }
 
 /// The route that the last request of a connection led to: the next one mostly has the same host.
@@ -63,6 +74,7 @@ pub(crate) struct Context<'c> {
     pub(crate) fields: &'c ConnectionFields,
     /// Port of the listener, for URLs in our own answers.
     pub(crate) port: u16,
+    pub(crate) protocol: RequestProtocol,
 }
 
 /// Decides what is to be done: forward it, or answer it here. `fields` gives its end-to-end fields, as often as it is asked.
@@ -71,27 +83,40 @@ pub(crate) fn decide<'f, F, I>(
     fields: F,
     context: &mut Context<'_>,
     shared: &Shared,
-) -> Result<Plan, Answer>
+) -> Result<Plan, Refused>
 where
     F: Fn() -> I,
     I: Iterator<Item = Field<'f>>,
 {
+    let mut observed = Observed::begin(shared, inbound.method, inbound.authority, inbound.path, context.protocol);
     let hops = inbound.passed.saturating_add(1);
     let routed = route(inbound, context.last, hops, shared).and_then(|routed| {
         if shared.redirects(&routed.route) && !context.fields.is_tls() {
-            return Err(Elsewhere::Https);
+            return Err(Elsewhere::Https(routed.route));
         }
         Ok(routed)
     });
+    if let Some(observed) = &mut observed
+        && let Ok(Routed { route, .. }) | Err(Elsewhere::Https(route) | Elsewhere::Loop(route)) = &routed
+    {
+        observed.led_to(route);
+    }
     match routed {
-        Ok(Routed { route, strip }) => Ok(plan(inbound, fields, route, strip, hops, context.fields)),
+        Ok(Routed { route, strip }) => {
+            Ok(Plan { observed, ..plan(inbound, fields, route, strip, hops, context.fields) })
+        }
         Err(elsewhere) => {
             let form = Form::accepted(fields().find(|f| f.name.eq_ignore_ascii_case("accept")).map(|f| f.value));
-            Err(worker::with_table(|table, _| match &elsewhere {
+            let answer = worker::with_table(|table, _| match &elsewhere {
                 Elsewhere::Index => answer::index(form, &shared.routes(table, context.port)),
-                Elsewhere::Https => answer::to_https(&shared.https_authority(inbound.authority), inbound.path),
+                Elsewhere::Https(_) => answer::to_https(&shared.https_authority(inbound.authority), inbound.path),
+                Elsewhere::Loop(route) => {
+                    let (name, target) = (route.spec.name.to_string(), route.spec.target.to_string());
+                    Failure::Loop { name, target }.answer(form, &shared.routes(table, context.port))
+                }
                 Elsewhere::Failed(failure) => failure.answer(form, &shared.routes(table, context.port)),
-            }))
+            });
+            Err(Refused { answer, observed })
         }
     }
 }
@@ -106,7 +131,9 @@ enum Elsewhere {
     /// The list of routes was asked for.
     Index,
     /// The route is to be asked over TLS.
-    Https,
+    Https(Arc<Route>),
+    /// It has passed too many routers on its way to this route.
+    Loop(Arc<Route>),
     Failed(Failure),
 }
 
@@ -130,8 +157,7 @@ fn route(inbound: &Inbound<'_>, last: &mut LastRoute, hops: u32, shared: &Shared
         Ok((route, strip))
     })?;
     if hops > shared.config.max_hops {
-        let (name, target) = (route.spec.name.to_string(), route.spec.target.to_string());
-        return Err(Elsewhere::Failed(Failure::Loop { name, target }));
+        return Err(Elsewhere::Loop(route));
     }
     Ok(Routed { route, strip })
 }
@@ -250,5 +276,6 @@ where
         form,
         navigates: navigates && form == Form::Html && matches!(method, "GET" | "HEAD"),
         route,
+        observed: None,
     }
 }

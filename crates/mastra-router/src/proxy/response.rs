@@ -8,6 +8,9 @@ use super::upgrade;
 
 /// The head of an answer as a version of HTTP sends it to the client.
 pub(crate) trait AnswerHead: Sized {
+    /// Status of the answer that takes an upgrade.
+    const SWITCHED: u16;
+
     /// Of a 1xx.
     fn interim(head: &ResponseHead<'_>) -> Self;
 
@@ -42,6 +45,7 @@ pub(crate) enum Answered<H> {
     Switched(H),
     /// The answer.
     Final {
+        status: u16,
         out: Outgoing<H>,
         from: BodyLength,
         /// Whether the upstream takes another request on this connection.
@@ -74,7 +78,10 @@ pub(crate) fn read<H: AnswerHead>(
         },
         status if plan.accept_key.is_some() && H::looks_switched(status) => Answered::Bad("no_upgrade"),
         100..=199 => Answered::Interim(H::interim(&head)),
-        _ => Answered::Final { out: H::answer(&head, plan, close), from: head.body, reusable: head.keep_alive },
+        status => {
+            let out = H::answer(&head, plan, close);
+            Answered::Final { status, out, from: head.body, reusable: head.keep_alive }
+        }
     };
     (head.len, answered)
 }

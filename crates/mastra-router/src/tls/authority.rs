@@ -28,6 +28,8 @@ use crate::error::{Result, RouterError};
 pub(super) const AUTHORITY: &str = "authority.pem";
 /// The certificate alone, for trust stores and `NODE_EXTRA_CA_CERTS`.
 pub(super) const CERTIFICATE: &str = "ca.pem";
+/// What every authority is called, with a tag of its own behind it.
+pub(super) const NAME: &str = "mastra-router local CA";
 const LOCK: &str = "authority.lock";
 /// Two years: short enough that a forgotten key ends, long enough that trust is asked for rarely.
 const VALIDITY_DAYS: u32 = 730;
@@ -202,7 +204,7 @@ fn generate(constraints: &Constraints, settings: &TlsSettings) -> Result<String,
     params.not_after = date_time(validity.not_after);
     // A subject of its own: a client that knows two authorities of one name may try the wrong key.
     let tag: String = serial.to_bytes().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    params.distinguished_name = subject(settings, &format!("mastra-router local CA {tag}"));
+    params.distinguished_name = subject(settings, &format!("{NAME} {tag}"));
     params.serial_number = Some(serial);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -249,7 +251,8 @@ pub(super) fn key_section(text: &str) -> Result<&str, &'static str> {
     text.find("-----BEGIN PRIVATE KEY-----").and_then(|at| text.get(at..)).ok_or("it has no key")
 }
 
-fn fingerprint(certificate: &CertificateDer<'_>) -> String {
+/// SHA-256, as browsers show it.
+pub(super) fn fingerprint(certificate: &CertificateDer<'_>) -> String {
     let digest = digest::digest(&digest::SHA256, certificate);
     digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":")
 }

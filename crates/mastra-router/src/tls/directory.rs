@@ -112,6 +112,19 @@ impl Directory {
         Ok(file)
     }
 
+    /// As [`Self::lock`], beside others who look; where nobody ever locked it, there is nobody to wait for. Makes no file.
+    pub(super) fn lock_to_look(&self, name: &str) -> Result<Option<File>> {
+        let path = self.path_of(name);
+        match OpenOptions::new().read(true).custom_flags(no_follow()).open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            opened => {
+                let file = opened.map_err(|error| refused("open", &path, error))?;
+                file.lock_shared().map_err(|error| refused("lock", &path, error))?;
+                Ok(Some(file))
+            }
+        }
+    }
+
     /// What a file holds; `None` where there is none. Bytes that are no text are replaced, and then make no sense.
     pub(super) fn read(&self, name: &str) -> Result<Option<String>> {
         let path = self.path_of(name);
@@ -173,11 +186,15 @@ impl Directory {
         }
     }
 
-    /// Names of the files with this ending, in order.
+    /// Names of the files with this ending, in order; none where the directory was deleted.
     pub(super) fn names(&self, ending: &str) -> Result<Vec<String>> {
         let failed = |error| refused("read", &self.path, error);
         let mut names = Vec::new();
-        for entry in fs::read_dir(&self.path).map_err(failed)? {
+        let entries = match fs::read_dir(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(names),
+            entries => entries.map_err(failed)?,
+        };
+        for entry in entries {
             let name = entry.map_err(failed)?.file_name();
             names.extend(
                 name.to_str().filter(|name| name.ends_with(ending) && !name.starts_with('.')).map(str::to_owned),

@@ -1,6 +1,6 @@
 //! Minting, keeping and renewing certificates of the local authority.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -15,6 +15,7 @@ use x509_parser::prelude::FromDer;
 
 use super::authority::{self, Authority, AuthorityInfo};
 use super::directory::{Access, Directory, Stamp, refused};
+use super::issued::{self, IssuedFiles};
 use super::leaf::Leaf;
 use super::leaf_name::LeafName;
 use super::serving::Serving;
@@ -27,19 +28,6 @@ const LEAVES: &str = "leaves";
 const ISSUE_LOCK: &str = "issue.lock";
 /// A renewal that failed is tried again after this many seconds.
 const RENEW_AGAIN: i64 = 60;
-
-/// A certificate and key that were issued for use in other servers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IssuedFiles {
-    /// What it is for.
-    pub name: String,
-    /// The certificate, PEM.
-    pub cert_path: PathBuf,
-    /// The key, PEM (PKCS#8), readable by this user only.
-    pub key_path: PathBuf,
-    /// When it ends.
-    pub not_after: SystemTime,
-}
 
 /// A certificate in the directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,27 +162,31 @@ impl Issuing {
     /// Takes over the authority that is on the disk now: another process may have replaced it. One that ends while it is in
     /// use is replaced here. Blocks.
     pub(super) fn follow_authority(&self) {
-        let (current, unusable) = {
-            let state = self.read();
-            (state.authority.clone(), state.unusable)
-        };
-        let newer = current.newer(&self.directory).filter(|newer| Some(*newer) != unusable);
-        let found = if newer.is_some() {
-            Authority::read(&self.directory).and_then(|read| {
-                read.ok_or("it is gone")
-                    .flatten()
-                    .map_err(|reason| refused("use", &self.directory.path_of(authority::AUTHORITY), reason))
-            })
-        } else if current.validity.is_over(self.settings.now()) {
-            Authority::open(&self.directory, &self.settings)
-        } else {
-            return;
-        };
+        let current = self.read().authority.clone();
+        if !self.follow_file(&current) && current.validity.is_over(self.settings.now()) {
+            self.take_over(&current, Authority::open(&self.directory, &self.settings), None);
+        }
+    }
+
+    /// Takes over the authority of the file, if that is another one; false where it is not. Writes nothing.
+    fn follow_file(&self, current: &Arc<Authority>) -> bool {
+        let unusable = self.read().unusable;
+        let Some(newer) = current.newer(&self.directory).filter(|newer| Some(*newer) != unusable) else { return false };
+        let found = Authority::read(&self.directory).and_then(|read| {
+            read.ok_or("it is gone")
+                .flatten()
+                .map_err(|reason| refused("use", &self.directory.path_of(authority::AUTHORITY), reason))
+        });
+        self.take_over(current, found, Some(newer));
+        true
+    }
+
+    fn take_over(&self, current: &Arc<Authority>, found: Result<Authority>, newer: Option<Stamp>) {
         let found = found.and_then(|found| found.check_domains(&self.directory, &self.settings).map(|()| found));
         let mut state = self.write();
         match found {
             // Another thread may have been first.
-            Ok(_) if !Arc::ptr_eq(&state.authority, &current) => {}
+            Ok(_) if !Arc::ptr_eq(&state.authority, current) => {}
             Ok(authority) => *state = State { authority: Arc::new(authority), held: HashMap::new(), unusable: None },
             Err(error) => {
                 tracing::warn!(%error, "the local authority was changed and cannot be used; the one before is kept");
@@ -220,14 +212,23 @@ impl Issuing {
                 remedy: "choose a name at or below one of these".to_owned(),
             });
         }
-        let (cert, key) = (format!("{}.crt", name.file_stem()), format!("{}.key", name.file_stem()));
-        let (cert_path, key_path) = (self.directory.path_of(&cert), self.directory.path_of(&key));
-        let leaf = self.mint(&name, &authority).map_err(|reason| refused("make", &cert_path, reason))?;
+        let leaf = self
+            .mint(&name, &authority)
+            .map_err(|reason| refused("make", &self.directory.path_of(&format!("{}.crt", name.file_stem())), reason))?;
         // Files of two that issue the same name at once would not belong together.
         let _lock = self.directory.lock(ISSUE_LOCK)?;
-        self.directory.write(&key, &leaf.key_pem, Access::Secret)?;
-        self.directory.write(&cert, &leaf.certificate_pem, Access::Public)?;
-        Ok(IssuedFiles { name: name.to_string(), cert_path, key_path, not_after: leaf.validity.end() })
+        issued::write(&self.directory, &name, leaf, self.settings.now())
+    }
+
+    /// What was issued for a name, where it is of use still. Blocks; writes nothing.
+    pub(super) fn issued(&self, name: &str) -> Result<Option<IssuedFiles>> {
+        let name = parsed(name)?;
+        let current = self.read().authority.clone();
+        self.follow_file(&current);
+        let authority = self.read().authority.clone();
+        let _lock = self.directory.lock_to_look(ISSUE_LOCK)?;
+        let loaded = issued::load(&self.directory, &name, &authority, &self.settings, &self.serving);
+        Ok(loaded.inspect_err(|reason| tracing::debug!(%name, reason, "nothing usable was issued before")).ok())
     }
 
     /// What is in the directory, by name of file. Blocks.
@@ -248,11 +249,46 @@ impl Issuing {
     pub(super) fn delete(&self, name: &str) -> Result<bool> {
         let name = parsed(name)?;
         let stem = name.file_stem();
-        let cached = self.leaves.remove(&format!("{stem}.pem"))?;
-        let cert = self.directory.remove(&format!("{stem}.crt"))?;
-        let key = self.directory.remove(&format!("{stem}.key"))?;
+        let _lock = self.directory.lock(ISSUE_LOCK)?;
+        let mut removed = issued::remove(&self.directory, &stem);
+        removed.push(self.leaves.remove(&format!("{stem}.pem")));
         self.write().held.remove(&name);
-        Ok(cached || cert || key)
+        Ok(removed.into_iter().collect::<Result<Vec<bool>>>()?.contains(&true))
+    }
+
+    /// Removes all that was issued or cached, and says for which names. What cannot be removed stops nothing else; the first
+    /// such file is the error. Blocks.
+    pub(super) fn clear(&self) -> Result<Vec<String>> {
+        let _lock = self.directory.lock(ISSUE_LOCK)?;
+        let mut removed = Vec::new();
+        let called = |text: Option<String>, stem: &str| {
+            text.as_deref().and_then(Summary::read).map_or_else(|| stem.to_owned(), |summary| summary.name)
+        };
+        let cached = self.leaves.names(".pem").unwrap_or_else(|error| {
+            removed.push((String::new(), Err(error)));
+            Vec::new()
+        });
+        for file in cached {
+            let name = called(self.leaves.read(&file).ok().flatten(), file.trim_end_matches(".pem"));
+            removed.push((name, self.leaves.remove(&file)));
+        }
+        let constraints = self.read().authority.constraints.clone();
+        let is_ours = |text: Option<String>, stem: &str, has_meta| match text.as_deref().and_then(Summary::read) {
+            Some(summary) => summary.is_of_local_authority(),
+            None => has_meta || LeafName::parse(stem).is_ok_and(|name| name.is_permitted_by(&constraints)),
+        };
+        for stem in issued::stems(&self.directory, is_ours)? {
+            let name = called(self.directory.read(&format!("{stem}.crt")).ok().flatten(), &stem);
+            removed.extend(issued::remove(&self.directory, &stem).into_iter().map(|outcome| (name.clone(), outcome)));
+        }
+        self.write().held.clear();
+        let mut names = BTreeSet::new();
+        for (name, outcome) in removed {
+            if outcome? {
+                names.insert(name);
+            }
+        }
+        Ok(names.into_iter().collect())
     }
 
     /// Forgets certificates that have no route any more; their files stay for when it is back.
@@ -311,5 +347,10 @@ impl Summary {
             _ => return None,
         };
         Some(Self { name, validity: Validity::of(&certificate), issuer: certificate.issuer().as_raw().to_vec() })
+    }
+
+    /// Whether it says that it was issued by one of our authorities, be it one that is gone.
+    fn is_of_local_authority(&self) -> bool {
+        self.issuer.windows(authority::NAME.len()).any(|part| part == authority::NAME.as_bytes())
     }
 }

@@ -10,7 +10,9 @@ use tokio::sync::watch;
 
 use super::authority::{Authority, AuthorityInfo};
 use super::directory::{Directory, refused};
-use super::issuing::{AtHand, CertificateInfo, IssuedFiles, Issuing};
+use super::fixed;
+use super::issued::IssuedFiles;
+use super::issuing::{AtHand, CertificateInfo, Issuing};
 use super::leaf_name::LeafName;
 use super::making::Making;
 use super::own::OwnCertificate;
@@ -45,8 +47,16 @@ pub struct TlsManager {
 }
 
 enum Source {
-    Own { certificate: Arc<OwnCertificate>, looking: Arc<Making<(), Arc<ServerConfig>>> },
-    Issued { issuing: Arc<Issuing>, served: Option<Served> },
+    /// Of memory, with no file behind it.
+    Fixed(Arc<ServerConfig>),
+    Own {
+        certificate: Arc<OwnCertificate>,
+        looking: Arc<Making<(), Arc<ServerConfig>>>,
+    },
+    Issued {
+        issuing: Arc<Issuing>,
+        served: Option<Served>,
+    },
 }
 
 /// What is needed to serve, beside what is needed to issue.
@@ -98,6 +108,19 @@ impl TlsManager {
         Ok(Arc::new(Self { settings, source: Source::Issued { issuing, served: None } }))
     }
 
+    /// Serves one certificate for every host, from memory: no file is read, no directory and no authority is made. Both texts
+    /// are PEM, the certificate with its chain behind it, the key as PKCS#8, SEC1 or PKCS#1.
+    ///
+    /// # Errors
+    /// [`RouterError::InvalidConfig`](crate::RouterError::InvalidConfig) with the setting `cert` or `key`, for what cannot be
+    /// read, has expired, or does not belong together.
+    pub fn fixed(cert_pem: &[u8], key_pem: &[u8]) -> Result<Arc<Self>> {
+        // It names no directory, since it uses none.
+        let settings = TlsSettings::new("");
+        let source = Source::Fixed(fixed::config(cert_pem, key_pem, settings.now())?);
+        Ok(Arc::new(Self { settings, source }))
+    }
+
     /// The authority in a directory, if there is one; nothing is made or changed.
     ///
     /// # Errors
@@ -122,12 +145,12 @@ impl TlsManager {
         Authority::replace(&Directory::open(&settings.cert_dir)?, settings)
     }
 
-    /// The settings it was opened with.
+    /// The settings it was opened with; the defaults for [`TlsManager::fixed`].
     pub fn settings(&self) -> &TlsSettings {
         &self.settings
     }
 
-    /// The local authority; `None` where the user's own certificate is served.
+    /// The local authority; `None` where the user's own certificate is served, or a fixed one.
     pub fn authority(&self) -> Option<AuthorityInfo> {
         self.issuing().map(|issuing| issuing.authority())
     }
@@ -153,7 +176,8 @@ impl TlsManager {
     }
 
     /// Mints a certificate for use in another server, and writes `NAME.crt` and `NAME.key` into the directory, in the place of
-    /// older ones. `name` is a host, `*.host` or a loopback address. Blocks.
+    /// older ones, and `NAME.meta.json`, which says what is in the certificate and is never read. `name` is a host, `*.host`
+    /// or a loopback address. Blocks.
     ///
     /// # Errors
     /// [`RouterError::InvalidField`](crate::RouterError::InvalidField) for what is no name,
@@ -161,6 +185,16 @@ impl TlsManager {
     /// [`RouterError::Certificate`](crate::RouterError::Certificate).
     pub fn issue(&self, name: &str) -> Result<IssuedFiles> {
         self.needs_authority()?.issue(name)
+    }
+
+    /// What [`TlsManager::issue`] wrote for a name, if it is whole, of the authority of now, and neither over nor due for
+    /// renewal, as served certificates are; `None` otherwise, and where there is no authority. Blocks; writes nothing.
+    ///
+    /// # Errors
+    /// [`RouterError::InvalidField`](crate::RouterError::InvalidField) for what is no name,
+    /// [`RouterError::Certificate`](crate::RouterError::Certificate) for a lock that cannot be had.
+    pub fn issued(&self, name: &str) -> Result<Option<IssuedFiles>> {
+        self.issuing().map_or(Ok(None), |issuing| issuing.issued(name))
     }
 
     /// The certificates in the directory, those that are served and those that were issued. Blocks.
@@ -180,22 +214,37 @@ impl TlsManager {
         self.issuing().map_or(Ok(false), |issuing| issuing.delete(name))
     }
 
+    /// Removes all certificates that were issued or cached, and serves none of them any more; returns their names. The
+    /// authority stays, and what is asked for is made anew. Blocks.
+    ///
+    /// # Errors
+    /// [`RouterError::Certificate`](crate::RouterError::Certificate) with the first file that could not be removed; all
+    /// others are.
+    pub fn clear(&self) -> Result<Vec<String>> {
+        self.issuing().map_or_else(|| Ok(Vec::new()), |issuing| issuing.clear())
+    }
+
     fn issuing(&self) -> Option<&Arc<Issuing>> {
         match &self.source {
             Source::Issued { issuing, .. } => Some(issuing),
-            Source::Own { .. } => None,
+            Source::Own { .. } | Source::Fixed(_) => None,
         }
     }
 
     fn needs_authority(&self) -> Result<&Arc<Issuing>> {
-        let own = self.settings.own.as_ref().map_or(self.settings.cert_dir.as_path(), |own| own.cert.as_path());
-        self.issuing().ok_or_else(|| refused("issue beside", own, "there is no local authority while it is served"))
+        let served = match (&self.source, &self.settings.own) {
+            (Source::Own { .. }, Some(own)) => own.cert.as_path(),
+            (Source::Fixed(_), _) => Path::new("a fixed certificate"),
+            _ => self.settings.cert_dir.as_path(),
+        };
+        self.issuing().ok_or_else(|| refused("issue beside", served, "there is no local authority while it is served"))
     }
 }
 
 impl Certificates for TlsManager {
     fn held(&self, host: &str) -> Option<Arc<ServerConfig>> {
         let (issuing, served) = match &self.source {
+            Source::Fixed(config) => return Some(config.clone()),
             Source::Own { certificate, .. } => return certificate.fresh(),
             Source::Issued { issuing, served } => (issuing, served.as_ref()?),
         };
@@ -218,6 +267,7 @@ impl Certificates for TlsManager {
     fn obtain<'a>(&'a self, host: &'a str) -> Pin<Box<dyn Future<Output = Option<Arc<ServerConfig>>> + Send + 'a>> {
         Box::pin(async move {
             match &self.source {
+                Source::Fixed(config) => Some(config.clone()),
                 Source::Own { certificate, looking } => looking.made(&(), || certificate.fresh()).await,
                 Source::Issued { issuing, served } => {
                     let served = served.as_ref()?;

@@ -5,17 +5,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::ServerConfig;
 use rustls::sign::CertifiedKey;
-use rustls::{Error, InconsistentKeys, ServerConfig};
-use x509_parser::certificate::X509Certificate;
-use x509_parser::prelude::FromDer;
 
 use super::directory::{Stamp, read_text, refused};
+use super::pair::{self, Unfit};
 use super::serving::Serving;
 use super::settings::{Clock, OwnFiles};
-use super::validity::{Validity, seconds};
+use super::validity::seconds;
 use crate::error::Result;
 
 /// How long a look at the files holds. It is two calls of the system; a handshake costs far more.
@@ -85,40 +82,23 @@ fn stamps(files: &OwnFiles) -> [Option<Stamp>; 2] {
 }
 
 fn load(files: &OwnFiles, serving: &Serving, now: SystemTime) -> Result<Arc<CertifiedKey>> {
-    let chain =
-        CertificateDer::pem_slice_iter(text(&files.cert)?.as_bytes()).collect::<std::result::Result<Vec<_>, _>>();
-    let chain = chain.map_err(|error| refused("use", &files.cert, error))?;
-    let Some(first) = chain.first() else {
-        return Err(refused("use", &files.cert, "it has no certificate in PEM"));
-    };
-    let (_, certificate) =
-        X509Certificate::from_der(first).map_err(|_| refused("use", &files.cert, "its certificate cannot be read"))?;
-    let validity = Validity::of(&certificate);
+    let (cert, key) = (text(&files.cert)?, text(&files.key)?);
+    let (certified, validity) = pair::read(cert.as_bytes(), key.as_bytes(), serving).map_err(|unfit| match unfit {
+        Unfit::Cert(reason) => refused("use", &files.cert, reason),
+        Unfit::Key(reason) => refused("use", &files.key, reason),
+        Unfit::Encrypted => {
+            let path = files.key.display();
+            let remedy = format!("openssl pkey -in {path} -out {path}");
+            refused("use", &files.key, format!("it is encrypted; take the passphrase off: {remedy}"))
+        }
+        Unfit::OtherKey => refused("use", &files.key, format!("it is not the key of {}", files.cert.display())),
+    })?;
     if validity.is_over(now) {
         tracing::warn!(path = %files.cert.display(), "the certificate has expired: clients refuse it");
     } else if seconds(now) < validity.not_before {
         tracing::warn!(path = %files.cert.display(), "the certificate is not valid yet: clients refuse it");
     }
-    let certified = CertifiedKey::new(chain.clone(), key(files, serving)?);
-    match certified.keys_match() {
-        Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(Arc::new(certified)),
-        Err(Error::InconsistentKeys(_)) => {
-            let reason = format!("it is not the key of {}", files.cert.display());
-            Err(refused("use", &files.key, reason))
-        }
-        Err(error) => Err(refused("use", &files.cert, error)),
-    }
-}
-
-fn key(files: &OwnFiles, serving: &Serving) -> Result<Arc<dyn rustls::sign::SigningKey>> {
-    let text = text(&files.key)?;
-    let unfit = |reason: String| refused("use", &files.key, reason);
-    if text.contains("ENCRYPTED") {
-        let path = files.key.display();
-        return Err(unfit(format!("it is encrypted; take the passphrase off: openssl pkey -in {path} -out {path}")));
-    }
-    let key = PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| unfit("it has no key in PEM".to_owned()))?;
-    serving.provider().key_provider.load_private_key(key).map_err(|error| unfit(error.to_string()))
+    Ok(certified)
 }
 
 fn text(path: &Path) -> Result<String> {

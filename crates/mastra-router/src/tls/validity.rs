@@ -56,6 +56,13 @@ pub(super) fn system_time(seconds: i64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
 }
 
+/// A time as people and other programs are told, in whole seconds.
+pub(super) fn rfc3339(time: SystemTime) -> String {
+    /// The last second of the year 9999: the format has no later one.
+    const LAST: i64 = 253_402_300_799;
+    humantime::format_rfc3339_seconds(system_time(seconds(time).min(LAST))).to_string()
+}
+
 /// A time as rcgen takes it.
 pub(super) fn date_time(seconds: i64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH)

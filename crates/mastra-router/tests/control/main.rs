@@ -2,6 +2,7 @@
 //! router goes on.
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     reason = "a test that cannot go on fails; Clippy exempts test functions, not their helpers"
 )]
 
@@ -11,12 +12,12 @@ use std::time::Duration;
 
 use mastra_router::control::{ControlClient, ControlServer, ServerInfo};
 use mastra_router::{
-    EdgeRouterProvider, Home, LocalEdgeRouter, LocalEdgeRouterConfig, RouteConfig, RouteUpdate, RouterControl,
-    RouterError, RouterEvent,
+    EdgeRouterProvider, Home, LocalEdgeRouter, LocalEdgeRouterConfig, RequestInfo, RequestNews, Requests, RouteConfig,
+    RouteUpdate, RouterControl, RouterError, RouterEvent, RoutingStrategy,
 };
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 
 const MOST: Duration = Duration::from_secs(30);
 
@@ -114,6 +115,7 @@ async fn web_pages_are_refused_whatever_they_ask() {
             "POST /v1/stop",
             "OPTIONS /v1/routes",
             "GET /v1/events",
+            "GET /v1/requests",
             "GET /nowhere",
         ] {
             let (status, answer) = door.ask(line, &format!("{header}\r\n{JSON}"), ROUTE).await;
@@ -172,6 +174,8 @@ async fn paths_and_methods_it_does_not_have() {
         ("DELETE /v1/routes", 405),
         ("GET /v1/stop", 405),
         ("GET /v1/ports", 405),
+        ("POST /v1/requests", 405),
+        ("GET /v1/requests/x", 404),
         ("OPTIONS /v1/routes", 405),
         ("TRACE /v1/status", 405),
         ("DELETE /v1/ports/1", 404),
@@ -293,4 +297,165 @@ async fn a_socket_that_was_left_is_no_obstacle_and_its_mode_is_ours() {
     assert_eq!(std::fs::metadata(home.socket_path()).unwrap().mode() & 0o777, 0o600);
     assert_eq!(door.client.all_routes().await.unwrap().len(), 1);
     server.stop().await;
+}
+
+/// A door whose router has a proxy that runs.
+async fn proxied() -> Door {
+    Door::with(|config| {
+        config.strategy = RoutingStrategy::ReverseProxy;
+        config.proxy.threads = Some(1);
+        config.proxy.restart_grace = Duration::ZERO;
+    })
+    .await
+}
+
+/// Asks through the proxy for a path of a host.
+async fn ask(door: &Door, host: &str, path: &str) {
+    let mut stream = TcpStream::connect(door.router.proxy_addresses()[0]).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    tokio::time::timeout(MOST, stream.read_to_end(&mut Vec::new())).await.unwrap().unwrap();
+}
+
+async fn told(requests: &mut Requests) -> Arc<RequestInfo> {
+    match tokio::time::timeout(MOST, requests.next()).await.unwrap() {
+        Some(RequestNews::Answered(request)) => request,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn followed_by(door: &Door, followers: usize) {
+    let reached = async {
+        while door.router.request_followers() != followers {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(MOST, reached).await.unwrap();
+}
+
+#[tokio::test]
+async fn requests_are_told_as_in_the_own_process() {
+    let door = proxied().await;
+    let mut own = door.router.requests().await.unwrap();
+    let client: Arc<dyn RouterControl> = Arc::new(door.client.clone());
+    let mut requests = client.requests().await.unwrap();
+    assert_eq!(door.router.request_followers(), 2, "they are followed from before this returns");
+    for (host, path) in [("first.localhost", "/a?b=%20"), ("nobody.localhost", "/it's"), ("first.localhost", "/c")] {
+        ask(&door, host, path).await;
+        let (mine, theirs) = (told(&mut own).await, told(&mut requests).await);
+        // A time has milliseconds on the wire, and a latency microseconds.
+        let apart = mine.at.duration_since(theirs.at).unwrap();
+        assert!(apart < Duration::from_millis(1), "{apart:?}");
+        assert!(mine.latency.abs_diff(theirs.latency) <= Duration::from_micros(1), "{mine:?} {theirs:?}");
+        let mut same = RequestInfo::clone(&theirs);
+        (same.at, same.latency) = (mine.at, mine.latency);
+        assert_eq!(same, *mine);
+        assert_eq!(theirs.path, path);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_ends_the_telling() {
+    let door = proxied().await;
+    for _ in 0..3 {
+        let (one, mut two) = (door.client.requests().await.unwrap(), door.client.requests().await.unwrap());
+        assert_eq!(door.router.request_followers(), 2);
+        // At once: no request has to come by.
+        drop(one);
+        followed_by(&door, 1).await;
+        ask(&door, "nobody.localhost", "/x").await;
+        assert_eq!(told(&mut two).await.path, "/x");
+        drop(two);
+        followed_by(&door, 0).await;
+    }
+    // Nor has a connection to be closed in order.
+    let mut stream = UnixStream::connect(door.home.socket_path()).await.unwrap();
+    stream.write_all(b"GET /v1/requests HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    followed_by(&door, 1).await;
+    drop(stream);
+    followed_by(&door, 0).await;
+    // None of this is any business of a page's.
+    assert_eq!(door.ask("GET /v1/requests", "origin: null\r\n", "").await.0, 403);
+    assert_eq!(door.router.request_followers(), 0);
+}
+
+#[tokio::test]
+async fn the_form_of_a_request_on_the_wire() {
+    let door = proxied().await;
+    let mut stream = UnixStream::connect(door.home.socket_path()).await.unwrap();
+    stream.write_all(b"GET /v1/requests HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    followed_by(&door, 1).await;
+    ask(&door, "first.localhost", "/x").await;
+    ask(&door, "nobody.localhost", "/end").await;
+    let mut read = Vec::new();
+    while !String::from_utf8_lossy(&read).contains("/end") {
+        let mut part = [0; 4096];
+        let n = tokio::time::timeout(MOST, stream.read(&mut part)).await.unwrap().unwrap();
+        read.extend_from_slice(&part[..n]);
+    }
+    let text = String::from_utf8(read).unwrap();
+    let told: Vec<serde_json::Value> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("data: "))
+        .map(|json| serde_json::from_str(json).unwrap())
+        .collect();
+    let mut keys: Vec<&str> = told[0].as_object().unwrap().keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    assert_eq!(keys, ["at", "host", "latencyMs", "method", "path", "protocol", "routeId", "status", "subdomain"]);
+    assert_eq!((&told[0]["protocol"], &told[0]["status"]), (&"http/1.1".into(), &502.into()));
+    assert!(told[0]["at"].as_str().unwrap().ends_with('Z') && told[0]["latencyMs"].is_f64());
+    assert!(told[1].get("routeId").is_none() && told[1].get("subdomain").is_none());
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_told_what_it_missed() {
+    let door = proxied().await;
+    let mut requests = door.client.requests().await.unwrap();
+    let mut proxy = TcpStream::connect(door.router.proxy_addresses()[0]).await.unwrap();
+    // More than the door's socket and the router's buffer hold together.
+    let host = "first.localhost";
+    let (asked, path) = (4000_u64, format!("/{}", "x".repeat(1500)));
+    let request = format!("HEAD {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+    for _ in 0..asked {
+        proxy.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            answer.push(proxy.read_u8().await.unwrap());
+        }
+    }
+    ask(&door, host, "/last").await;
+    let (mut missed, mut read) = (0, 0);
+    loop {
+        match tokio::time::timeout(MOST, requests.next()).await.unwrap().unwrap() {
+            RequestNews::Missed(n) => missed += n,
+            RequestNews::Answered(request) => {
+                read += 1;
+                if request.path == "/last" {
+                    break;
+                }
+            }
+        }
+    }
+    assert!(missed > 0);
+    assert_eq!(missed + read, asked + 1);
+}
+
+#[tokio::test]
+async fn the_end_of_the_router_or_of_the_door_ends_the_requests() {
+    let door = proxied().await;
+    let mut requests = door.client.requests().await.unwrap();
+    door.router.close().await;
+    assert!(tokio::time::timeout(MOST, requests.next()).await.unwrap().is_none());
+    assert!(tokio::time::timeout(MOST, requests.next()).await.unwrap().is_none());
+    let refused = door.client.requests().await;
+    assert!(matches!(&refused, Err(RouterError::Remote { code, .. }) if code == "ROUTER_CLOSED"), "{refused:?}");
+
+    let door = proxied().await;
+    let mut requests = door.client.requests().await.unwrap();
+    let began = std::time::Instant::now();
+    door.server.stop().await;
+    assert!(began.elapsed() < Duration::from_secs(2), "an open stream ends by itself");
+    assert!(tokio::time::timeout(MOST, requests.next()).await.unwrap().is_none());
+    assert_eq!(door.router.request_followers(), 0);
+    assert!(matches!(door.client.requests().await, Err(RouterError::Unreachable { .. })));
 }

@@ -8,6 +8,7 @@
 mod edge;
 mod hostile;
 mod legitimate;
+mod requests;
 mod router;
 mod routing;
 mod streaming;

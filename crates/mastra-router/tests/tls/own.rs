@@ -36,7 +36,7 @@ impl Own {
     }
 }
 
-fn pair(days: i64) -> (String, String) {
+pub(crate) fn pair(days: i64) -> (String, String) {
     let key = rcgen::KeyPair::generate().unwrap();
     let mut params = rcgen::CertificateParams::new(vec!["own.example".to_owned()]).unwrap();
     let now = std::time::SystemTime::now();

@@ -16,10 +16,12 @@ use tokio::time::Instant;
 
 use super::idle::IdleTimer;
 use super::{ClientIo, Downstream, Next, wait};
+use crate::event::RequestProtocol;
 use crate::proxy::Shared;
 use crate::proxy::answer::{self, Answer, Failure, Form};
 use crate::proxy::forward::{self, ConnectionFields};
-use crate::proxy::request::{self, Inbound, LastRoute, Plan};
+use crate::proxy::observed::Observed;
+use crate::proxy::request::{self, Inbound, LastRoute, Plan, Refused};
 use crate::proxy::response::{AnswerHead, Outgoing};
 use crate::proxy::rewrite::response_fields;
 use crate::proxy::upstream::UpstreamIo;
@@ -90,7 +92,7 @@ enum Decision {
     /// Forward it.
     Forward(Plan),
     /// Answer it here; `unread` is the body that follows.
-    Answer { answer: Answer, kind: RequestKind, keep_alive: bool, unread: BodyLength },
+    Answer { refused: Refused, kind: RequestKind, keep_alive: bool, unread: BodyLength },
 }
 
 impl<S: ClientIo> Client<S> {
@@ -101,8 +103,8 @@ impl<S: ClientIo> Client<S> {
             let decision = self.decide(shared);
             match decision {
                 Decision::Forward(plan) => return exchange::forward(self, plan, shared).await,
-                Decision::Answer { answer, kind, keep_alive, unread } => {
-                    return self.answer(&answer, kind, keep_alive, unread, shared).await;
+                Decision::Answer { refused: Refused { answer, observed }, kind, keep_alive, unread } => {
+                    return self.answer(&answer, observed.as_deref(), kind, keep_alive, unread, shared).await;
                 }
                 Decision::Partial => {
                     let deadline = *deadline.get_or_insert_with(|| Instant::now() + shared.config.head_timeout);
@@ -113,8 +115,9 @@ impl<S: ClientIo> Client<S> {
                         Err(_) => {
                             tracing::info!("request head not complete in time");
                             let failure = Failure::BadRequest { status: 408, reason: "head_timeout" };
-                            let answer = self.render(&failure, Form::Text, shared);
-                            return self.answer(&answer, RequestKind::Other, false, BodyLength::Empty, shared).await;
+                            let Refused { answer, observed } = self.unreadable(&failure, shared);
+                            let (kind, unread) = (RequestKind::Other, BodyLength::Empty);
+                            return self.answer(&answer, observed.as_deref(), kind, false, unread, shared).await;
                         }
                     }
                 }
@@ -132,23 +135,28 @@ impl<S: ClientIo> Client<S> {
             Err(error) => {
                 let failure = Failure::BadRequest { status: error.status(), reason: error.reason() };
                 tracing::info!(reason = error.reason(), "request refused");
-                // Nothing of such a request can be trusted, its wish for a form included.
-                let answer = self.render(&failure, Form::Text, shared);
-                let unread = BodyLength::UntilClose;
-                return Decision::Answer { answer, kind: RequestKind::Other, keep_alive: false, unread };
+                let (refused, unread) = (self.unreadable(&failure, shared), BodyLength::UntilClose);
+                return Decision::Answer { refused, kind: RequestKind::Other, keep_alive: false, unread };
             }
         };
         self.scan = HeadScan::default();
         let (taken, keep_alive, unread) = (head.len, head.keep_alive, head.body);
         let kind = if head.method == "HEAD" { RequestKind::Head } else { RequestKind::Other };
-        let mut context = request::Context { last: &mut self.last, fields: &self.fields, port: self.port };
+        let protocol = RequestProtocol::Http11;
+        let mut context = request::Context { last: &mut self.last, fields: &self.fields, port: self.port, protocol };
         let fields = || head.fields.iter().filter(|field| !head.fields.is_hop_by_hop(field.name));
         let decided = request::decide(&inbound(&head), fields, &mut context, shared);
         self.consume(taken);
         match decided {
             Ok(plan) => Decision::Forward(plan),
-            Err(answer) => Decision::Answer { answer, kind, keep_alive, unread },
+            Err(refused) => Decision::Answer { refused, kind, keep_alive, unread },
         }
+    }
+
+    /// Nothing of such a request can be trusted, its wish for a form included.
+    fn unreadable(&self, failure: &Failure, shared: &Shared) -> Refused {
+        let answer = self.render(failure, Form::Text, shared);
+        Refused { answer, observed: Observed::unreadable(shared, RequestProtocol::Http11) }
     }
 }
 
@@ -196,6 +204,7 @@ impl<S: ClientIo> Client<S> {
     async fn answer(
         &mut self,
         answer: &Answer,
+        observed: Option<&Observed>,
         kind: RequestKind,
         keep_alive: bool,
         unread: BodyLength,
@@ -219,6 +228,9 @@ impl<S: ClientIo> Client<S> {
         http1::end_head(&mut out);
         if kind != RequestKind::Head {
             out.extend_from_slice(answer.body.as_bytes());
+        }
+        if let Some(observed) = observed {
+            observed.answered(answer.status);
         }
         match self.write(&out).await {
             Err(_) => Next::Close,
@@ -325,11 +337,13 @@ impl<S: ClientIo> Downstream for Client<S> {
             BodyLength::Empty | BodyLength::Length(0) => BodyLength::Empty,
             _ => BodyLength::UntilClose,
         };
-        self.answer(&answer, plan.kind, plan.keep_alive, unread, shared).await
+        self.answer(&answer, plan.observed.as_deref(), plan.kind, plan.keep_alive, unread, shared).await
     }
 }
 
 impl AnswerHead for Vec<u8> {
+    const SWITCHED: u16 = 101;
+
     fn interim(head: &ResponseHead<'_>) -> Self {
         let mut out = Vec::with_capacity(head.len);
         http1::write_status_line(&mut out, head.status, head.reason);
@@ -340,7 +354,7 @@ impl AnswerHead for Vec<u8> {
 
     fn switched(head: &ResponseHead<'_>) -> Self {
         let mut out = Vec::with_capacity(head.len + 64);
-        http1::write_status_line(&mut out, 101, head.reason);
+        http1::write_status_line(&mut out, Self::SWITCHED, head.reason);
         response_fields(&head.fields, None, |name, value| http1::write_field(&mut out, name, &value));
         out.extend_from_slice(b"Connection: Upgrade\r\nUpgrade: websocket\r\n");
         http1::end_head(&mut out);

@@ -18,9 +18,11 @@ use tokio::time::{Instant, Sleep};
 
 use super::idle::IdleTimer;
 use super::{ClientIo, SHED_AFTER, stream};
+use crate::event::RequestProtocol;
 use crate::proxy::answer::{Failure, Form};
 use crate::proxy::forward::{self, ConnectionFields};
-use crate::proxy::request::{self, Inbound, LastRoute};
+use crate::proxy::observed::Observed;
+use crate::proxy::request::{self, Inbound, LastRoute, Refused};
 use crate::proxy::{Shared, upgrade, worker};
 use crate::transport::SEND_BUFFER;
 
@@ -144,13 +146,15 @@ impl Requests {
         let kind = if parts.method == Method::HEAD { RequestKind::Head } else { RequestKind::Other };
         let decided = match Head::read(&parts, &body, shared) {
             Ok(head) => {
-                let mut context = request::Context { last: &mut self.last, fields: &self.fields, port: self.port };
+                let (last, fields, port) = (&mut self.last, &self.fields, self.port);
+                let mut context = request::Context { last, fields, port, protocol: RequestProtocol::Http2 };
                 request::decide(&head.inbound, || head.fields(), &mut context, shared)
             }
             Err((status, reason)) => {
                 tracing::info!(reason, "request refused");
                 let failure = Failure::BadRequest { status, reason };
-                Err(worker::with_table(|table, _| failure.answer(Form::Text, &shared.routes(table, self.port))))
+                let answer = worker::with_table(|t, _| failure.answer(Form::Text, &shared.routes(t, self.port)));
+                Err(Refused { answer, observed: observed(&parts, shared) })
             }
         };
         match decided {
@@ -162,9 +166,12 @@ impl Requests {
                     }
                 });
             }
-            Err(answer) => {
+            Err(Refused { answer, observed }) => {
                 // A client that is gone needs no answer.
-                let _ = stream::send_answer(&mut respond, &answer, kind);
+                let sent = stream::send_answer(&mut respond, &answer, kind);
+                if let (Some(observed), Ok(())) = (observed, sent) {
+                    observed.answered(answer.status);
+                }
             }
         }
     }
@@ -246,6 +253,13 @@ impl<'r> Head<'r> {
             .chain(joined)
             .chain(key)
     }
+}
+
+/// Of a request that h2 has found well-formed, and we have not.
+fn observed(parts: &http::request::Parts, shared: &Shared) -> Option<Box<Observed>> {
+    let host = parts.uri.authority().map_or("", |authority| authority.as_str());
+    let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
+    Observed::begin(shared, parts.method.as_str(), host, path, RequestProtocol::Http2)
 }
 
 fn field<'r>((name, value): (&'r HeaderName, &'r HeaderValue)) -> Field<'r> {

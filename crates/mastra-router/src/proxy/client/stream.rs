@@ -178,7 +178,12 @@ impl Downstream for Stream {
         tracing::debug!(name = %plan.route.spec.name, status = answer.status, "answered in the target's place");
         match &mut self.sent {
             Sent::Head(respond) => match send_answer(respond, &answer, plan.kind) {
-                Ok(()) => Next::KeepAlive,
+                Ok(()) => {
+                    if let Some(observed) = &plan.observed {
+                        observed.answered(answer.status);
+                    }
+                    Next::KeepAlive
+                }
                 Err(_) => Next::Close,
             },
             Sent::Body(_) => Next::Reset,
@@ -187,14 +192,16 @@ impl Downstream for Stream {
 }
 
 impl AnswerHead for Response<()> {
+    /// Over HTTP/2 a request for a WebSocket is answered like any other (RFC 8441, section 5).
+    const SWITCHED: u16 = 200;
+
     fn interim(head: &ResponseHead<'_>) -> Self {
         with_fields(head, None)
     }
 
     fn switched(head: &ResponseHead<'_>) -> Self {
         let mut response = with_fields(head, None);
-        // Over HTTP/2 a request for a WebSocket is answered like any other (RFC 8441, section 5).
-        *response.status_mut() = StatusCode::OK;
+        *response.status_mut() = StatusCode::from_u16(Self::SWITCHED).unwrap_or_default();
         response.headers_mut().remove(header::SEC_WEBSOCKET_ACCEPT);
         response
     }

@@ -7,6 +7,7 @@ mod http2;
 mod lifecycle;
 mod listener;
 mod memory;
+mod requests;
 mod streams;
 mod targets;
 mod websocket;
