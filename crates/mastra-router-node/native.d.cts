@@ -79,10 +79,7 @@ export declare class NativeRouter {
   hosts(): NativeHosts | null
   /** The router's own certificates; nothing where it serves none. */
   tls(): NativeTls | null
-  /**
-   * Tells `listener` of events from now on, in the place of the one before. The file descriptor and the task it needs
-   * are there until [`NativeRouter::unfollow`].
-   */
+  /** Tells `listener` of events from now on, in the place of the one before. A daemon's are there when this returns. */
   follow(listener: (event: NativeEvent) => void): void
   /** As [`NativeRouter::follow`], of the requests that the proxy answers. */
   followRequests(listener: (request: NativeRequest) => void): void
@@ -232,7 +229,7 @@ export interface NativeProxyRoute {
 }
 
 export interface NativeRequest {
-  /** When the answer began. */
+  /** When the request came. */
   at: number
   routeId?: string
   subdomain?: string

@@ -1,13 +1,13 @@
 //! What a router tells while it runs, on its way to a JavaScript function.
 
-use mastra_router::RouterEvent;
+use mastra_router::{RequestInfo, RequestNews, Requests, RouterEvent};
 use napi::Status;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi_derive::napi;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::route::{NativeHealth, NativeRouteInfo};
+use crate::route::{NativeHealth, NativeRouteInfo, milliseconds, since_1970};
 
 /// Calls that may wait for JavaScript; a program that is busy for longer loses events, as documented.
 const WAITING_MOST: usize = 1024;
@@ -66,7 +66,7 @@ fn to_js(event: RouterEvent) -> Option<NativeEvent> {
 
 #[napi(object, object_from_js = false)]
 pub struct NativeRequest {
-    /// When the answer began.
+    /// When the request came.
     pub at: f64,
     pub route_id: Option<String>,
     pub subdomain: Option<String>,
@@ -81,4 +81,29 @@ pub struct NativeRequest {
     pub latency_ms: f64,
 }
 
-pub(crate) async fn follow_requests(_requests: (), _listener: Listener<NativeRequest>) {}
+/// Passes requests on until there are no more, or nobody to tell.
+pub(crate) async fn follow_requests(mut requests: Requests, listener: Listener<NativeRequest>) {
+    while let Some(news) = requests.next().await {
+        let RequestNews::Answered(request) = news else { continue };
+        let told = listener.call((&*request).into(), ThreadsafeFunctionCallMode::NonBlocking);
+        if !matches!(told, Status::Ok | Status::QueueFull) {
+            return;
+        }
+    }
+}
+
+impl From<&RequestInfo> for NativeRequest {
+    fn from(request: &RequestInfo) -> Self {
+        Self {
+            at: since_1970(request.at),
+            route_id: request.route_id.as_ref().map(ToString::to_string),
+            subdomain: request.subdomain.clone(),
+            method: request.method.clone(),
+            host: request.host.clone(),
+            path: request.path.clone(),
+            status: request.status.into(),
+            protocol: request.protocol.as_str().to_owned(),
+            latency_ms: milliseconds(request.latency),
+        }
+    }
+}

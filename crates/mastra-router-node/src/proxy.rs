@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mastra_router::{
-    BaseDomain, Certificates, LocalEdgeRouterConfig, OwnFiles, ProxyConfig, ProxyTls, ReverseProxy, RouteConfig,
-    RouteRegistry, RouteSpec, RouterError, TargetHost, TargetScheme, TargetTls, TlsManager, TlsSettings,
+    BaseDomain, Certificates, LocalEdgeRouterConfig, OwnFiles, ProxyConfig, ProxyTls, RequestInfo, RequestObserver,
+    ReverseProxy, RouteConfig, RouteRegistry, RouteSpec, RouterError, TargetHost, TargetScheme, TargetTls, TlsManager,
+    TlsSettings,
 };
+use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
 use tokio::runtime::Handle;
 
@@ -62,6 +64,19 @@ struct Options {
     tls: Option<Certificate>,
 }
 
+/// Tells JavaScript of each request. What JavaScript cannot keep up with is not told.
+struct Log(Listener<NativeRequest>);
+
+impl RequestObserver for Log {
+    fn is_watching(&self) -> bool {
+        true
+    }
+
+    fn answered(&self, request: RequestInfo) {
+        self.0.call((&request).into(), ThreadsafeFunctionCallMode::NonBlocking);
+    }
+}
+
 /// What is shown to clients that speak TLS.
 #[derive(Clone)]
 enum Certificate {
@@ -113,7 +128,7 @@ impl NativeProxy {
         &self,
         #[napi(ts_arg_type = "((request: NativeRequest) => void) | undefined")] log: Option<Listener<NativeRequest>>,
     ) -> napi::Result<u16> {
-        let _ = log;
+        let log = log.map(|log| Arc::new(Log(log)) as Arc<dyn RequestObserver>);
         let running = self.running.clone();
         let mut running = running.lock().await;
         if running.is_some() {
@@ -121,7 +136,7 @@ impl NativeProxy {
         }
         let (options, registry) = (self.options.clone(), self.registry.clone());
         let runtime = Handle::current();
-        let proxy = blocking(move || start(options, &registry, runtime)).await?;
+        let proxy = blocking(move || start(options, &registry, log, runtime)).await?;
         let port = proxy.addresses().first().map_or(0, |address| address.port());
         *running = Some(proxy);
         self.set_port(Some(port));
@@ -214,7 +229,12 @@ fn read(options: NativeProxyOptions) -> Result<Options, RouterError> {
 }
 
 /// Blocks, for the certificate's files.
-fn start(options: Options, registry: &RouteRegistry, runtime: Handle) -> Result<ReverseProxy, RouterError> {
+fn start(
+    options: Options,
+    registry: &RouteRegistry,
+    log: Option<Arc<dyn RequestObserver>>,
+    runtime: Handle,
+) -> Result<ReverseProxy, RouterError> {
     let Options { config, base, tls } = options;
     let open = |mut settings: TlsSettings, own| {
         settings.base_domains = vec![base.clone()];
@@ -223,10 +243,7 @@ fn start(options: Options, registry: &RouteRegistry, runtime: Handle) -> Result<
     };
     let manager = match tls {
         None => None,
-        Some(Certificate::Pem(cert, key)) => {
-            let _ = (cert, key);
-            None
-        }
+        Some(Certificate::Pem(cert, key)) => Some(TlsManager::fixed(cert.as_bytes(), key.as_bytes())?),
         Some(Certificate::Files(files)) => {
             Some(open(TlsSettings::new(mastra_router::default_cert_dir()), Some(files))?)
         }
@@ -245,5 +262,6 @@ fn start(options: Options, registry: &RouteRegistry, runtime: Handle) -> Result<
         registry.reader(),
         Arc::new(|_| {}),
         tls,
+        log,
     )
 }

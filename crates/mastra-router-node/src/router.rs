@@ -224,12 +224,18 @@ impl NativeRouter {
         }
     }
 
-    /// Tells `listener` of events from now on, in the place of the one before. The file descriptor and the task it needs
-    /// are there until [`NativeRouter::unfollow`].
+    /// Tells `listener` of events from now on, in the place of the one before. A daemon's are there when this returns.
     #[napi]
-    pub fn follow(&self, #[napi(ts_arg_type = "(event: NativeEvent) => void")] listener: Listener<NativeEvent>) {
-        let events = within_runtime_if_available(|| self.router.control().subscribe());
+    pub fn follow(
+        &self,
+        #[napi(ts_arg_type = "(event: NativeEvent) => void")] listener: Listener<NativeEvent>,
+    ) -> napi::Result<()> {
+        let events = match &self.router {
+            Router::Own(router) => router.subscribe(),
+            Router::Daemon(client) => block_on(client.events()).map_err(to_js)?,
+        };
         self.set_following(0, Some(spawn(events::follow(events, listener)).abort_handle()));
+        Ok(())
     }
 
     /// As [`NativeRouter::follow`], of the requests that the proxy answers.
@@ -237,25 +243,10 @@ impl NativeRouter {
     pub fn follow_requests(
         &self,
         #[napi(ts_arg_type = "(request: NativeRequest) => void")] listener: Listener<NativeRequest>,
-    ) {
-        let router = self.router.clone();
-        let following = spawn(async move {
-            let requests = match &router {
-                Router::Own(router) => {
-                    let _ = router;
-                    Ok::<(), RouterError>(())
-                }
-                Router::Daemon(client) => {
-                    let _ = client;
-                    Ok(())
-                }
-            };
-            match requests {
-                Ok(requests) => events::follow_requests(requests, listener).await,
-                Err(error) => tracing::warn!(%error, "requests cannot be followed"),
-            }
-        });
-        self.set_following(1, Some(following.abort_handle()));
+    ) -> napi::Result<()> {
+        let requests = block_on(self.router.control().requests()).map_err(to_js)?;
+        self.set_following(1, Some(spawn(events::follow_requests(requests, listener)).abort_handle()));
+        Ok(())
     }
 
     #[napi]

@@ -64,7 +64,7 @@ impl NativeTls {
         let manage = self.manage();
         blocking(move || {
             let manager = manage()?;
-            match None::<IssuedFiles> {
+            match manager.issued(&domain)? {
                 Some(files) => read(files),
                 None => read(manager.issue(&domain)?),
             }
@@ -87,7 +87,7 @@ impl NativeTls {
     #[napi]
     pub async fn clear(&self) -> napi::Result<Vec<String>> {
         let manage = self.manage();
-        blocking(move || manage().map(|_| Vec::new())).await
+        blocking(move || manage()?.clear()).await
     }
 
     /// The certificates there are; in a directory without an authority there are none.
@@ -126,8 +126,8 @@ impl NativeTls {
 fn read(files: IssuedFiles) -> Result<NativeCertificate, RouterError> {
     Ok(NativeCertificate {
         domain: files.name,
-        cert: String::new(),
-        key: String::new(),
+        cert: files.cert_pem,
+        key: files.key_pem,
         cert_path: files.cert_path.display().to_string(),
         key_path: files.key_path.display().to_string(),
         expires_at: since_1970(files.not_after),

@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events';
+import { call } from './error.cjs';
 import type native = require('./native.cjs');
 import type { EdgeRouterEvents, HealthEvent, RequestEvent, RouteEvent, RouteInfo, RouteStatus } from './types.cjs';
 
@@ -90,15 +91,12 @@ export class Events {
   #follow(): void {
     if (this.#ended) return;
     if (!this.#following.routes && this.#count('route', 'health') > 0) {
+      call(() => this.#native.follow(event => this.#tell(event)));
       this.#following.routes = true;
-      this.#native.follow(event => this.#tell(event));
     }
     if (!this.#following.requests && this.#count('request') > 0) {
+      call(() => this.#native.followRequests(request => this.#emitter.emit('request', requestEvent(request))));
       this.#following.requests = true;
-      this.#native.followRequests(request => {
-        const event: RequestEvent = { kind: 'request', ...request, at: new Date(request.at), protocol: request.protocol as RequestEvent['protocol'] };
-        this.#emitter.emit('request', event);
-      });
     }
   }
 
@@ -123,6 +121,11 @@ export class Events {
       this.#emitter.emit('route', told);
     }
   }
+}
+
+function requestEvent(request: native.NativeRequest): RequestEvent {
+  const protocol = request.protocol as RequestEvent['protocol'];
+  return { kind: 'request', ...request, at: new Date(request.at), protocol };
 }
 
 /** A route as callers see it. */

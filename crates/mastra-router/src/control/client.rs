@@ -73,7 +73,7 @@ impl ControlClient {
     pub async fn events(&self) -> Result<broadcast::Receiver<RouterEvent>> {
         let body = self.open_events().await?;
         let (sender, receiver) = broadcast::channel(EVENTS_KEPT);
-        tokio::spawn(async move { follow(body, &sender).await });
+        tokio::spawn(follow_while_heard(body, sender));
         Ok(receiver)
     }
 
@@ -138,6 +138,14 @@ impl ControlClient {
             Err(RouterError::Remote { code, .. }) if code == "ROUTE_NOT_FOUND" => Ok(None),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Follows events until the router stops or nobody listens any more: with the last listener its connection goes.
+async fn follow_while_heard(body: Incoming, events: broadcast::Sender<RouterEvent>) {
+    tokio::select! {
+        () = follow(body, &events) => {}
+        () = events.closed() => {}
     }
 }
 
@@ -246,7 +254,7 @@ impl RouterControl for ControlClient {
         let client = self.clone();
         tokio::spawn(async move {
             match client.open_events().await {
-                Ok(body) => follow(body, &sender).await,
+                Ok(body) => follow_while_heard(body, sender).await,
                 Err(error) => tracing::debug!(%error, "events ended"),
             }
         });

@@ -1,0 +1,2 @@
+// The package under test, as it was built.
+export * from '../../dist/index.js';
