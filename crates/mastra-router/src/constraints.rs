@@ -52,6 +52,16 @@ impl Constraints {
         constraints
     }
 
+    /// These, and what others permit beside them.
+    pub(crate) fn and(mut self, others: &Self) -> Self {
+        for domain in &others.domains {
+            if !self.permits_domain(domain) {
+                self.domains.push(domain.clone());
+            }
+        }
+        self
+    }
+
     /// The critical extension of RFC 5280, section 4.2.1.10. A kind of name that has no subtree is not constrained at all,
     /// so every kind that a client may go by has one. Email and URIs are permitted on a host that cannot exist, rather than
     /// excluded: to exclude all of them one excludes the empty name, which OpenSSL does not match with anything and Java does

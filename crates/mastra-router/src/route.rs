@@ -191,6 +191,26 @@ impl RouteSpec {
     }
 }
 
+impl RouteSpec {
+    /// This route without the change from `before` to `after`: what has been changed since stays.
+    pub(crate) fn without_change(&self, before: &Self, after: &Self) -> Self {
+        fn field<T: Clone + PartialEq>(now: &T, before: &T, after: &T) -> T {
+            if now == after { before.clone() } else { now.clone() }
+        }
+        Self {
+            deployment_id: field(&self.deployment_id, &before.deployment_id, &after.deployment_id),
+            project_id: field(&self.project_id, &before.project_id, &after.project_id),
+            name: field(&self.name, &before.name, &after.name),
+            target: field(&self.target, &before.target, &after.target),
+            tls: field(&self.tls, &before.tls, &after.tls),
+            path_prefix: field(&self.path_prefix, &before.path_prefix, &after.path_prefix),
+            strip_prefix: field(&self.strip_prefix, &before.strip_prefix, &after.strip_prefix),
+            health_path: field(&self.health_path, &before.health_path, &after.health_path),
+            wildcard: field(&self.wildcard, &before.wildcard, &after.wildcard),
+        }
+    }
+}
+
 /// Ids are the caller's own, so all that is asked is that they can be printed on one line.
 fn id(field: &'static str, value: &str) -> Result<Arc<str>> {
     let reason = if value.is_empty() {

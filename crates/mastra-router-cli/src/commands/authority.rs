@@ -122,8 +122,8 @@ fn manager(place: &Place, base_domains: &[BaseDomain]) -> Result<std::sync::Arc<
 /// What the authority has issued, as far as it can be read.
 pub(super) fn issued(place: &Place) -> Vec<CertificateInfo> {
     match TlsManager::read_authority(&place.cert_dir) {
-        // Opening one that has expired would replace it, and looking changes nothing.
-        Ok(Some(ca)) if ca.not_after > SystemTime::now() && !place.by_sudo => {
+        // Opening one that is out of its time would replace it, and looking changes nothing.
+        Ok(Some(ca)) if ca.is_usable_at(SystemTime::now()) && !place.by_sudo => {
             manager(place, &[]).ok().and_then(|manager| manager.list().ok()).unwrap_or_default()
         }
         _ => Vec::new(),
@@ -172,9 +172,14 @@ pub(super) fn renew(args: &Renew, output: &Output) -> Outcome {
     let place = Place::of(&args.cert_dir);
     place.refuse_sudo()?;
     let mut base_domains = args.base_domain.clone();
-    let before = TlsManager::read_authority(&place.cert_dir).map_err(unhinted)?;
+    // Where the authority cannot be read, what it was stands in its public copy, if that can.
+    let public = CaCertificate::read(&place.cert_dir.join(CA_FILE)).ok();
+    let before = match TlsManager::read_authority(&place.cert_dir) {
+        Ok(before) => before.map(|before| (before.fingerprint, before.permitted)),
+        Err(_) => public.map(|public| (public.fingerprint.to_string(), public.permitted)),
+    };
     // What it vouched for before, it does again; what is no domain is always permitted.
-    for domain in before.iter().flat_map(|before| &before.permitted) {
+    for domain in before.iter().flat_map(|(_, permitted)| permitted) {
         if let Ok(domain) = BaseDomain::parse(domain)
             && !matches!(domain.as_str(), "localhost" | "test")
             && !base_domains.contains(&domain)
@@ -184,19 +189,20 @@ pub(super) fn renew(args: &Renew, output: &Output) -> Outcome {
     }
     let settings = TlsSettings { base_domains, ..TlsSettings::new(&place.cert_dir) };
     let replaced = TlsManager::replace_authority(&settings).map_err(unhinted)?;
+    let replaced = replaced.map(|replaced| replaced.fingerprint).or(before.map(|(fingerprint, _)| fingerprint));
     let ca = find(&place)?;
     if output.json {
         output.json(&json!({
             "fingerprint": ca.fingerprint.to_string(),
             "permitted": ca.permitted,
-            "replaced": replaced.map(|replaced| replaced.fingerprint),
+            "replaced": replaced,
         }));
         return Ok(ExitCode::SUCCESS);
     }
     output.line(&ca.fingerprint.to_string());
     output.say(&format!("A new authority vouches for {}.", ca.permitted.join(", ")));
     if let Some(replaced) = replaced {
-        let old = replaced.fingerprint.replace(':', "");
+        let old = replaced.replace(':', "");
         output
             .say(&format!("The old one is still trusted where it was: mastra-router tls untrust --fingerprint {old}"));
     }

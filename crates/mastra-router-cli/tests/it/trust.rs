@@ -178,6 +178,27 @@ fn certificates_are_issued_and_the_authority_is_renewed() {
 }
 
 #[test]
+fn an_authority_that_is_corrupt_is_renewed() {
+    let desk = Desk::new();
+    let file = |name: &str| desk.path(".mastra/certs").join(name);
+    let first = desk.run(["tls", "renew", "--base-domain", "mastra.local", "--json"]).ok().json();
+    fs::write(file("authority.pem"), "torn").unwrap();
+    let second = desk.run(["tls", "renew", "--json"]).ok().json();
+    assert_eq!(second["replaced"], first["fingerprint"], "clients may still trust it");
+    assert_ne!(second["fingerprint"], first["fingerprint"]);
+    assert!(second["permitted"].as_array().unwrap().contains(&json!("mastra.local")), "what it vouched for is kept");
+    let names = fs::read_dir(desk.path(".mastra/certs")).unwrap().map(|entry| entry.unwrap().file_name());
+    let names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
+    assert!(names.iter().any(|name| name.starts_with("authority.pem.corrupt-")), "{names:?}");
+    // Nothing is known of what was there.
+    fs::write(file("authority.pem"), "").unwrap();
+    fs::write(file("ca.pem"), "torn").unwrap();
+    let third = desk.run(["tls", "renew"]).ok();
+    assert!(!third.stderr.contains("The old one"), "{third:?}");
+    desk.run(["tls", "issue", "shop.localhost"]).ok();
+}
+
+#[test]
 fn what_is_no_authority_is_refused() {
     let desk = Desk::new();
     let dir = desk.path("certs");

@@ -12,13 +12,12 @@ use crate::hosts::{HostsFollower, HostsManager, HostsOwner, HostsOwnerKind, Host
 use crate::name::{BaseDomain, RouteName};
 use crate::table::RouteTable;
 
-/// How long a registration waits for the hosts file: as long as a check may take by default.
-const WRITTEN_MOST: Duration = Duration::from_secs(5);
-
 /// What keeps the hosts file in step, once there is something to serve.
 pub(super) struct RouterHosts {
     mode: HostsMode,
     base: BaseDomain,
+    /// How long a registration waits for the file: no longer than for a check.
+    most: Duration,
     manager: Option<HostsManager>,
     follower: OnceLock<HostsFollower>,
 }
@@ -42,7 +41,7 @@ impl RouterHosts {
                 ..HostsSettings::new(owner(config)?)
             })?),
         };
-        Ok(Self { mode, base: base.clone(), manager, follower: OnceLock::new() })
+        Ok(Self { mode, base: base.clone(), most: config.health_check.timeout, manager, follower: OnceLock::new() })
     }
 
     /// Follows the routes from now on. Doing it again does nothing.
@@ -57,12 +56,12 @@ impl RouterHosts {
     /// Waits until the name is in the file, where it has to be.
     ///
     /// # Errors
-    /// As [`HostsFollower::written`].
+    /// As [`HostsFollower::written`], and where that takes longer than a check may.
     pub(super) async fn written(&self, name: &RouteName) -> Result<()> {
         match self.follower.get() {
             Some(follower) if self.mode == HostsMode::Required => {
                 // Any user can keep the file locked for a while.
-                let written = tokio::time::timeout(WRITTEN_MOST, follower.written(name)).await;
+                let written = tokio::time::timeout(self.most, follower.written(name)).await;
                 written.unwrap_or_else(|_| {
                     Err(RouterError::HostsFile {
                         path: self.manager.as_ref().map(|m| m.path().to_owned()).unwrap_or_default(),

@@ -288,6 +288,7 @@ impl LocalEdgeRouter {
         let proxy = self.inner.proxy.try_lock().ok().and_then(|mut proxy| proxy.take());
         self.inner.set_addresses(Vec::new());
         drop(proxy);
+        self.inner.requests.close();
         self.inner.hosts.stop().await;
         if let Some(saving) = &self.inner.saving {
             saving.stop().await;

@@ -72,8 +72,9 @@ impl EdgeRouterProvider for LocalEdgeRouter {
             Ok(new)
         })?;
         if let Err(error) = self.inner.hosts.written(&route.spec.name).await {
-            // Only where nobody has changed it since.
-            let back = |spec: &RouteSpec| Ok(replaced.filter(|_| *spec == route.spec).unwrap_or_else(|| spec.clone()));
+            // What others have changed since stays.
+            let back =
+                |spec: &RouteSpec| Ok(replaced.map_or_else(|| spec.clone(), |r| spec.without_change(&r, &route.spec)));
             let (_, version) = self.inner.registry.updated(route_id, back)?;
             self.inner.saved(version).await?;
             return Err(error);

@@ -20,7 +20,7 @@ use x509_parser::prelude::FromDer;
 
 use super::directory::{Access, Directory, Stamp, refused};
 use super::settings::TlsSettings;
-use super::validity::{DAY, Validity, date_time, seconds};
+use super::validity::{DAY, Validity, date_time, seconds, system_time};
 use crate::constraints::Constraints;
 use crate::error::{Result, RouterError};
 
@@ -45,10 +45,20 @@ pub struct AuthorityInfo {
     pub pem: String,
     /// SHA-256 of the certificate, as browsers show it: upper-case pairs with colons between them.
     pub fingerprint: String,
+    /// When it begins.
+    pub not_before: SystemTime,
     /// When it ends.
     pub not_after: SystemTime,
     /// Domains (with all that is below them) and addresses that it may vouch for.
     pub permitted: Vec<String>,
+}
+
+impl AuthorityInfo {
+    /// Whether it is used at this time; where not, whoever opens its directory then makes another in its place.
+    pub fn is_usable_at(&self, time: SystemTime) -> bool {
+        let (not_before, not_after) = (seconds(self.not_before), seconds(self.not_after));
+        Validity { not_before, not_after }.fault_at(time).is_none()
+    }
 }
 
 /// The local authority, with its key.
@@ -76,27 +86,16 @@ impl Authority {
             tracing::warn!("other users could read the key of the local authority; they no longer can");
         }
         let now = settings.now();
-        let kept = match Self::read(directory)? {
-            None => None,
-            Some(Ok(authority)) if authority.validity.is_over(now) => {
-                tracing::warn!(
-                    fingerprint = authority.fingerprint,
-                    "the local authority has expired: a new one is made, to be trusted anew"
-                );
-                None
-            }
-            Some(Ok(authority)) => Some(authority),
+        let authority = match Self::read(directory)? {
+            None => Self::make(directory, Constraints::to(&settings.base_domains), settings)?,
+            Some(Ok(authority)) => match authority.validity.fault_at(now) {
+                None => authority,
+                Some(fault) => authority.succeeded(fault, directory, settings)?,
+            },
             Some(Err(reason)) => {
-                let aside = format!("{AUTHORITY}.corrupt-{}", seconds(now));
-                directory.rename(AUTHORITY, &aside)?;
-                let kept = directory.path_of(&aside);
-                tracing::warn!(reason, kept = %kept.display(), "the local authority cannot be used: a new one is made, to be trusted anew");
-                None
+                Self::put_aside(directory, reason, now)?;
+                Self::make(directory, Constraints::to(&settings.base_domains), settings)?
             }
-        };
-        let authority = match kept {
-            Some(authority) => authority,
-            None => Self::make(directory, settings)?,
         };
         authority.check_domains(directory, settings)?;
         if directory.read(CERTIFICATE).ok().flatten().as_deref() != Some(&authority.pem) {
@@ -108,13 +107,38 @@ impl Authority {
         Ok(authority)
     }
 
-    /// Makes an authority in the place of the one there is, which is returned.
+    /// Makes an authority in the place of the one there is, which is returned; one that cannot be read is kept aside.
     pub(super) fn replace(directory: &Directory, settings: &TlsSettings) -> Result<Option<AuthorityInfo>> {
         let _lock = directory.lock(LOCK)?;
-        let before = Self::read(directory)?.and_then(std::result::Result::ok);
-        let made = Self::make(directory, settings)?;
+        let before = match Self::read(directory)? {
+            None => None,
+            Some(Ok(authority)) => Some(authority.info(directory)),
+            Some(Err(reason)) => {
+                Self::put_aside(directory, reason, settings.now())?;
+                None
+            }
+        };
+        let made = Self::make(directory, Constraints::to(&settings.base_domains), settings)?;
         directory.write_durably(CERTIFICATE, &made.pem, Access::Public)?;
-        Ok(before.map(|authority| authority.info(directory)))
+        Ok(before)
+    }
+
+    /// Makes another in the place of this one, for all that this one vouched for. Its certificate is kept aside: clients may
+    /// still trust it.
+    fn succeeded(self, fault: &str, directory: &Directory, settings: &TlsSettings) -> Result<Self> {
+        let aside = format!("{CERTIFICATE}.replaced-{}", seconds(settings.now()));
+        directory.write_durably(&aside, &self.pem, Access::Public)?;
+        let (fingerprint, kept) = (self.fingerprint, directory.path_of(&aside));
+        tracing::warn!(fingerprint, kept = %kept.display(), "the local authority {fault}: a new one is made, to be trusted anew");
+        Self::make(directory, Constraints::to(&settings.base_domains).and(&self.constraints), settings)
+    }
+
+    fn put_aside(directory: &Directory, reason: &str, now: SystemTime) -> Result<()> {
+        let aside = format!("{AUTHORITY}.corrupt-{}", seconds(now));
+        directory.rename(AUTHORITY, &aside)?;
+        let kept = directory.path_of(&aside);
+        tracing::warn!(reason, kept = %kept.display(), "the local authority cannot be used: a new one is made, to be trusted anew");
+        Ok(())
     }
 
     /// The authority of a directory, without making anything. The inner error is one of the contents.
@@ -147,9 +171,8 @@ impl Authority {
         Ok(Self { issuer, roots, validity, constraints, subject, pem, fingerprint, stamp })
     }
 
-    fn make(directory: &Directory, settings: &TlsSettings) -> Result<Self> {
+    fn make(directory: &Directory, constraints: Constraints, settings: &TlsSettings) -> Result<Self> {
         let path = directory.path_of(AUTHORITY);
-        let constraints = Constraints::to(&settings.base_domains);
         for domain in constraints.top_level_domains() {
             tracing::warn!(domain, "the local authority can vouch for every site of this top-level domain");
         }
@@ -182,6 +205,7 @@ impl Authority {
             path: directory.path_of(CERTIFICATE),
             pem: self.pem.clone(),
             fingerprint: self.fingerprint.clone(),
+            not_before: system_time(self.validity.not_before),
             not_after: self.validity.end(),
             permitted: self.constraints.list(),
         }

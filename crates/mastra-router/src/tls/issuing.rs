@@ -262,7 +262,9 @@ impl Issuing {
         let _lock = self.directory.lock(ISSUE_LOCK)?;
         let mut removed = Vec::new();
         let called = |text: Option<String>, stem: &str| {
-            text.as_deref().and_then(Summary::read).map_or_else(|| stem.to_owned(), |summary| summary.name)
+            text.as_deref()
+                .and_then(Summary::read)
+                .map_or_else(|| LeafName::shown_of_stem(stem), |summary| summary.name)
         };
         let cached = self.leaves.names(".pem").unwrap_or_else(|error| {
             removed.push((String::new(), Err(error)));
@@ -275,7 +277,11 @@ impl Issuing {
         let constraints = self.read().authority.constraints.clone();
         let is_ours = |text: Option<String>, stem: &str, has_meta| match text.as_deref().and_then(Summary::read) {
             Some(summary) => summary.is_of_local_authority(),
-            None => has_meta || LeafName::parse(stem).is_ok_and(|name| name.is_permitted_by(&constraints)),
+            None => {
+                has_meta
+                    || LeafName::parse(&LeafName::shown_of_stem(stem))
+                        .is_ok_and(|name| name.is_permitted_by(&constraints))
+            }
         };
         for stem in issued::stems(&self.directory, is_ours)? {
             let name = called(self.directory.read(&format!("{stem}.crt")).ok().flatten(), &stem);

@@ -56,6 +56,15 @@ impl LeafName {
         Ok(if all_below { Self::Below(host.into()) } else { Self::Host(host.into()) })
     }
 
+    /// What the files of a stem are for, where they do not say it themselves; the stem of a name that was too long.
+    pub(super) fn shown_of_stem(stem: &str) -> String {
+        match (stem.strip_prefix("_wildcard."), stem.replace('_', ":").parse::<IpAddr>()) {
+            (Some(host), _) => format!("*.{host}"),
+            (None, Ok(address)) => address.to_string(),
+            (None, Err(_)) => stem.to_owned(),
+        }
+    }
+
     /// As the certificate has it.
     pub(super) fn alternative_name(&self) -> Result<SanType, rcgen::Error> {
         match self {
@@ -118,6 +127,7 @@ mod tests {
         ] {
             let name = LeafName::parse(given).unwrap();
             assert_eq!((name.to_string().as_str(), name.file_stem().as_str()), (shown, stem));
+            assert_eq!(LeafName::shown_of_stem(stem), shown);
         }
         for bad in
             ["", ".", "*", "*.", "a.*.b", "**.a", "../x", "a/b", "a b", "_x.test", "a..b", "1.2.3", "x\0y", "-a.b"]

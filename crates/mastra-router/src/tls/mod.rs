@@ -1,8 +1,8 @@
 //! Certificates: a local authority that is constrained by name, what it issues for hosts of routes, or the user's own.
 //!
 //! [`TlsManager`] answers the proxy. Below it, [`issuing`] mints and keeps certificates, [`authority`] and [`leaf`] are what
-//! is minted, [`issued`] is
-//! what other servers use, [`own`] follows files of the user, [`fixed`] is one pair in memory, [`making`] lets many wait for one making, and [`directory`] is the disk.
+//! is minted, [`issued`] is what other servers use, [`own`] follows files of the user, [`fixed`] is one pair in memory,
+//! [`making`] lets many wait for one making, and [`directory`] is the disk.
 
 mod authority;
 mod directory;

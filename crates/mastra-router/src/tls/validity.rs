@@ -41,6 +41,21 @@ impl Validity {
         seconds(now) > self.not_after
     }
 
+    /// Why an authority with this validity is not used, if so. One that begins late was made while the clock was ahead, and
+    /// clients whose clocks are right refuse it; up to a day, and a clock that cannot be right itself, say nothing.
+    pub(super) fn fault_at(self, now: SystemTime) -> Option<&'static str> {
+        /// 2026 began then. Machines without a battery are in 1970 until they have asked for the time.
+        const NO_EARLIER: i64 = 1_767_225_600;
+        let now = seconds(now);
+        if now > self.not_after {
+            Some("has expired")
+        } else if now >= NO_EARLIER && self.not_before > now.saturating_add(DAY) {
+            Some("begins in the future")
+        } else {
+            None
+        }
+    }
+
     pub(super) fn end(self) -> SystemTime {
         system_time(self.not_after)
     }

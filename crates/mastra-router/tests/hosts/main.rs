@@ -13,3 +13,4 @@ mod generated;
 mod killed;
 mod mounts;
 mod processes;
+mod router;

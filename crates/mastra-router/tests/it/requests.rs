@@ -318,6 +318,11 @@ async fn the_end_of_the_router_ends_them_after_the_rest() {
     assert!(within("the end", requests.next()).await.is_none(), "an end stays one");
     within("the end", waiter).await.unwrap();
     assert_eq!(edge.router.requests().await.unwrap_err().code(), "ROUTER_CLOSED");
+    // One that leaves in haste, too.
+    let (edge, _upstream, mut requests) = edge_and_upstream().await;
+    edge.router.leave().await;
+    assert!(within("the end", requests.next()).await.is_none());
+    assert_eq!(edge.router.requests().await.unwrap_err().code(), "ROUTER_CLOSED");
     // Also where nobody closed it.
     let leases = TempDir::new().unwrap();
     let router = LocalEdgeRouter::new(config(&leases)).unwrap();

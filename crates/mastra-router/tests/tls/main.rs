@@ -17,5 +17,6 @@ mod own;
 mod place;
 mod processes;
 mod program;
+mod replaced;
 mod server;
 mod wild;
