@@ -20,7 +20,8 @@ export declare class NativeHosts {
   add(names: Array<string>): Promise<NativeHostsChange>
   remove(names: Array<string>): Promise<NativeHostsChange>
   removeAll(): Promise<NativeHostsChange>
-  restore(): Promise<NativeHostsChange>
+  /** The newest backup, or the one at `path`. */
+  restore(path?: string | undefined | null): Promise<NativeHostsChange>
   entries(): Array<NativeHostsEntry>
   path(): string
 }

@@ -62,9 +62,10 @@ impl NativeHosts {
         self.apply(HostsEdit::RemoveAll).await
     }
 
+    /// The newest backup, or the one at `path`.
     #[napi]
-    pub async fn restore(&self) -> napi::Result<NativeHostsChange> {
-        self.apply(HostsEdit::Restore).await
+    pub async fn restore(&self, path: Option<String>) -> napi::Result<NativeHostsChange> {
+        self.apply(path.map_or(HostsEdit::Restore, |path| HostsEdit::RestoreFrom(path.into()))).await
     }
 
     #[napi]

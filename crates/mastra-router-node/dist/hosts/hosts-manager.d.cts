@@ -46,8 +46,11 @@ export declare class HostsManager {
     removeEntries(hostnames: string[]): Promise<HostsResult>;
     /** Removes all entries of this program, and of those that have ended. */
     removeAllEntries(): Promise<HostsResult>;
-    /** Puts the newest copy of the file back. What the file is now becomes a copy, so that doing it twice undoes it. */
-    restoreFromBackup(): Promise<HostsResult>;
+    /**
+     * Puts a copy of the file back: the newest, or the one that a result named as `backupPath`. What the file is now becomes a
+     * copy, so that this can be undone.
+     */
+    restoreFromBackup(backupPath?: string): Promise<HostsResult>;
     /** The names of our block, each once: with `localIp` where it has that. Throws `HOSTS_FILE` where it cannot be read. */
     getEntries(): HostsEntry[];
     /** Whether a name stands in our block. */

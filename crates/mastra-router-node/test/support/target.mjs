@@ -11,7 +11,7 @@ export const DEAD_PORT = 1;
  * Its `health` is what it answers to health checks, changed at any time: a status, 'silence', or a function of how many
  * checks there were before.
  */
-export async function startTarget(t, name = 'target', { health = 200, healthPath = '/health' } = {}) {
+export async function startTarget(t, name = 'target', { health = 200, healthPath = '/health', port = 0 } = {}) {
   const target = { name, health, checks: 0, requests: [], streams: [] };
   const server = http.createServer((request, response) => {
     if (request.url === healthPath) {
@@ -28,7 +28,7 @@ export async function startTarget(t, name = 'target', { health = 200, healthPath
     }
     response.writeHead(200, { 'content-type': 'text/plain' }).end(`${name} ${request.url}`);
   });
-  server.listen(0, '127.0.0.1');
+  server.listen(port, '127.0.0.1');
   await once(server, 'listening');
   target.server = server;
   target.port = server.address().port;

@@ -1,4 +1,4 @@
-import { boolean, isObject, optional, settings, string, strings, type Check } from '../arguments.cjs';
+import { boolean, field, isObject, optional, settings, string, strings, type Check } from '../arguments.cjs';
 import { home } from '../configuration.cjs';
 import { call, EdgeRouterError, fromNative } from '../error.cjs';
 import native = require('../native.cjs');
@@ -104,9 +104,15 @@ export class HostsManager {
     return this.#change('Removed all entries', async () => ({ names: [], change: await this.#native.removeAll() }));
   }
 
-  /** Puts the newest copy of the file back. What the file is now becomes a copy, so that doing it twice undoes it. */
-  restoreFromBackup(): Promise<HostsResult> {
-    return this.#change('Restored from backup', async () => ({ names: [], change: await this.#native.restore() }));
+  /**
+   * Puts a copy of the file back: the newest, or the one that a result named as `backupPath`. What the file is now becomes a
+   * copy, so that this can be undone.
+   */
+  restoreFromBackup(backupPath?: string): Promise<HostsResult> {
+    return this.#change('Restored from backup', async () => {
+      field('backupPath', backupPath, optional(string));
+      return { names: [], change: await this.#native.restore(backupPath) };
+    });
   }
 
   /** The names of our block, each once: with `localIp` where it has that. Throws `HOSTS_FILE` where it cannot be read. */

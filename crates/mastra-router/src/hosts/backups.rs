@@ -116,10 +116,17 @@ impl Opened<'_> {
     }
 
     /// The newest copy.
-    pub(super) fn newest(&self) -> io::Result<Option<(PathBuf, Vec<u8>)>> {
-        let Some(number) = self.numbers()?.pop() else { return Ok(None) };
-        let name = self.name(number);
-        Ok(Some((self.backups.dir.join(&name), self.get(&name)?)))
+    pub(super) fn newest(&self) -> io::Result<Option<Vec<u8>>> {
+        let newest = self.numbers()?.pop();
+        newest.map(|number| self.get(&self.name(number))).transpose()
+    }
+
+    /// The copy at a path; `None` for what is no copy of this file in this directory.
+    pub(super) fn at(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
+        let is_here = path.parent() == Some(&self.backups.dir);
+        let mut names = self.numbers()?.into_iter().map(|number| self.name(number));
+        let named = |name: &String| is_here && path.file_name().is_some_and(|given| given == name.as_str());
+        names.find(named).map(|name| self.get(&name)).transpose()
     }
 
     /// Records what the file will be, before it is written over in place.

@@ -54,6 +54,8 @@ pub enum HostsEdit {
     Clean,
     /// Puts the newest backup back. What the file is now becomes a backup, so that doing it twice undoes it.
     Restore,
+    /// Puts one of the backups back, named by the path that the change gave which made it.
+    RestoreFrom(PathBuf),
 }
 
 /// What a change did, or would do.

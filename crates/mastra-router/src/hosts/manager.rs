@@ -220,7 +220,7 @@ impl HostsManager {
         if new == locked.content {
             return Ok(Some(HostsChange { refused, ..HostsChange::default() }));
         }
-        if *edit != HostsEdit::Restore {
+        if !matches!(edit, HostsEdit::Restore | HostsEdit::RestoreFrom(_)) {
             self.check_outside(&locked.content, &new)?;
         }
         let mut way = locked.way()?;
@@ -286,7 +286,8 @@ impl HostsManager {
                 })
             }
             HostsEdit::Clean => block::without_block(old),
-            HostsEdit::Restore => Ok(self.newest_backup(backups)?),
+            HostsEdit::Restore => Ok(self.backup(backups, None)?),
+            HostsEdit::RestoreFrom(path) => Ok(self.backup(backups, Some(path))?),
         };
         Ok((new.map_err(self.fault())?, refused))
     }
@@ -347,13 +348,17 @@ impl HostsManager {
         Ok((accepted, refused))
     }
 
-    fn newest_backup(&self, backups: &Backups) -> Result<Vec<u8>> {
+    /// What stands in the newest backup of this file, or in that one.
+    fn backup(&self, backups: &Backups, path: Option<&Path>) -> Result<Vec<u8>> {
         let unread = |error| unusable(backups.path(), format!("its backups cannot be read: {error}"));
-        let opened = backups.open_if_there().map_err(unread)?;
-        let newest = opened.map(|opened| opened.newest()).transpose().map_err(unread)?.flatten();
-        let (_, content) = newest
-            .ok_or_else(|| unusable(backups.path(), format!("there is no backup of {} in it", self.path.display())))?;
-        Ok(content)
+        let found = match (backups.open_if_there().map_err(unread)?, path) {
+            (None, _) => None,
+            (Some(opened), None) => opened.newest().map_err(unread)?,
+            (Some(opened), Some(path)) => opened.at(path).map_err(unread)?,
+        };
+        let what = path.map_or_else(|| "there".to_owned(), |path| path.display().to_string());
+        let missing = || unusable(backups.path(), format!("{what} is no backup of {} in it", self.path.display()));
+        found.ok_or_else(missing)
     }
 
     /// Refuses to write what loses a byte that is not ours: a mistake of this program must not cost a line.

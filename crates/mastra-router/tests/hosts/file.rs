@@ -249,6 +249,27 @@ fn files_that_are_none() {
 }
 
 #[test]
+fn one_of_several_backups_is_put_back() {
+    let desk = Desk::with(PLAIN);
+    let hosts = HostsManager::new(desk.settings("a")).unwrap();
+    let first = hosts.add(["one.test"]).unwrap().backup.unwrap();
+    let second = hosts.add(["two.test"]).unwrap().backup.unwrap();
+    let now = desk.content();
+    let elsewhere = desk.dir.path().join(first.file_name().unwrap());
+    std::fs::copy(&first, &elsewhere).unwrap();
+    let [up, none] = [desk.backups.join("../hosts"), desk.backups.join("hosts-00000000-000001")];
+    for refused in [elsewhere, up, none, desk.backups.clone(), "".into()] {
+        let error = hosts.apply(&HostsEdit::RestoreFrom(refused.clone())).unwrap_err();
+        assert!(error.to_string().contains("is no backup of"), "{refused:?}: {error}");
+        assert_eq!(desk.content(), now);
+    }
+    hosts.apply(&HostsEdit::RestoreFrom(first)).unwrap();
+    assert_eq!(desk.content(), PLAIN);
+    hosts.apply(&HostsEdit::RestoreFrom(second)).unwrap();
+    assert!(hosts.has_entry("one.test").unwrap() && !hosts.has_entry("two.test").unwrap());
+}
+
+#[test]
 fn backups_are_kept_to_a_number_and_put_back() {
     let desk = Desk::with(PLAIN);
     let hosts = desk.manager("one");
