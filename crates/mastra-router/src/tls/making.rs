@@ -149,7 +149,10 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+    use std::pin::pin;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Poll;
 
     use super::*;
 
@@ -166,10 +169,17 @@ mod tests {
                 Some(key * 2)
             })
         };
+        let waiting = Arc::new(AtomicUsize::new(0));
         let asked: Vec<_> = (0..100)
             .map(|_| {
-                let making = making.clone();
-                tokio::spawn(async move { making.made(&21, || None).await })
+                let (making, waiting) = (making.clone(), waiting.clone());
+                tokio::spawn(async move {
+                    let mut made = pin!(making.made(&21, || None));
+                    let is_waiting = poll_fn(|cx| Poll::Ready(made.as_mut().poll(cx).is_pending())).await;
+                    assert!(is_waiting, "the gate is shut");
+                    waiting.fetch_add(1, Ordering::Relaxed);
+                    made.await
+                })
             })
             .collect();
         let given_up = making.clone();
@@ -177,6 +187,10 @@ mod tests {
             biased;
             _ = given_up.made(&21, || None) => panic!("the gate is shut"),
             () = std::future::ready(()) => {}
+        }
+        // One that came after the making would have another made.
+        while waiting.load(Ordering::Relaxed) < asked.len() {
+            tokio::task::yield_now().await;
         }
         open.send(()).unwrap();
         for asked in asked {
