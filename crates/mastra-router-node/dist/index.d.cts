@@ -1,3 +1,4 @@
+import './addon.cjs';
 export { EdgeRouterError } from './error.cjs';
 export { HealthChecker } from './health-checker.cjs';
 export { HostsManager } from './hosts/hosts-manager.cjs';

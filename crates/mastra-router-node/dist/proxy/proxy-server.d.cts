@@ -7,9 +7,9 @@ export interface ProxyServerConfig {
     /** Serve TLS, too, on the same port. @default false */
     tls?: boolean;
     /** Certificate with its chain, as PEM or the path of a file; without one, the local authority issues them. */
-    cert?: string | Buffer;
+    cert?: string | Uint8Array;
     /** Its key, as PEM or the path of a file. */
-    key?: string | Buffer;
+    key?: string | Uint8Array;
     /** Directory of the local authority. @default '~/.mastra/certs' */
     certDir?: string;
     /** Say each request on the console. @default true */

@@ -12,9 +12,9 @@ export interface ProxyServerConfig {
   /** Serve TLS, too, on the same port. @default false */
   tls?: boolean;
   /** Certificate with its chain, as PEM or the path of a file; without one, the local authority issues them. */
-  cert?: string | Buffer;
+  cert?: string | Uint8Array;
   /** Its key, as PEM or the path of a file. */
-  key?: string | Buffer;
+  key?: string | Uint8Array;
   /** Directory of the local authority. @default '~/.mastra/certs' */
   certDir?: string;
   /** Say each request on the console. @default true */
@@ -178,12 +178,16 @@ export class ProxyServer {
 const serving = new Set<ProxyServer>();
 
 function pem(value: unknown): string | undefined {
-  return typeof value === 'string' || Buffer.isBuffer(value) ? undefined : 'it is neither text nor a buffer';
+  return typeof value === 'string' || value instanceof Uint8Array ? undefined : 'it is neither text nor bytes';
+}
+
+function text(given: string | Uint8Array | undefined): string | undefined {
+  return given instanceof Uint8Array ? Buffer.from(given).toString() : given;
 }
 
 function options(given: ProxyServerConfig): native.NativeProxyOptions {
-  const [cert, key] = [given.cert?.toString(), given.key?.toString()];
-  const isPem = (text: string | undefined) => text?.includes('-----BEGIN ') ?? false;
+  const [cert, key] = [text(given.cert), text(given.key)];
+  const isPem = (given: string | undefined) => given?.includes('-----BEGIN ') ?? false;
   return {
     port: given.port,
     baseDomain: given.baseDomain ?? 'localhost',

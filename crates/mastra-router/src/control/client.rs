@@ -132,12 +132,21 @@ impl ControlClient {
         routes.into_iter().map(|route| self.info(route)).collect()
     }
 
-    async fn optional(&self, path: &str) -> Result<Option<RouteInfo>> {
-        match self.call(Method::GET, path, None::<&()>).await {
+    async fn optional(&self, kind: &str, id: &str) -> Result<Option<RouteInfo>> {
+        let Ok(path) = path_of(kind, id) else { return Ok(None) };
+        match self.call(Method::GET, &path, None::<&()>).await {
             Ok(route) => self.info(route).map(Some),
             Err(RouterError::Remote { code, .. }) if code == "ROUTE_NOT_FOUND" => Ok(None),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Where something with an id is. An empty id is nobody's, and would make the path another one.
+fn path_of(kind: &str, id: &str) -> Result<String> {
+    match id {
+        "" => Err(RouterError::RouteNotFound { id: String::new() }),
+        id => Ok(format!("/v1/{kind}/{}", segment(id))),
     }
 }
 
@@ -196,18 +205,18 @@ impl EdgeRouterProvider for ControlClient {
     }
 
     async fn update_route(&self, route_id: &str, update: RouteUpdate) -> Result<RouteInfo> {
-        let path = format!("/v1/routes/{}", segment(route_id));
+        let path = path_of("routes", route_id)?;
         let route = self.call(Method::PATCH, &path, Some(&RouteUpdateJson::from(update))).await?;
         self.info(route)
     }
 
     async fn remove_route(&self, route_id: &str) -> Result<()> {
-        let path = format!("/v1/routes/{}", segment(route_id));
+        let Ok(path) = path_of("routes", route_id) else { return Ok(()) };
         self.send(Method::DELETE, &path, None::<&()>).await.map(drop)
     }
 
     async fn get_route(&self, deployment_id: &str) -> Result<Option<RouteInfo>> {
-        self.optional(&format!("/v1/deployments/{}", segment(deployment_id))).await
+        self.optional("deployments", deployment_id).await
     }
 
     async fn list_routes(&self, project_id: &str) -> Result<Vec<RouteInfo>> {
@@ -215,7 +224,10 @@ impl EdgeRouterProvider for ControlClient {
     }
 
     async fn check_route_health(&self, route_id: &str) -> Result<RouteHealthStatus> {
-        let path = format!("/v1/routes/{}/health", segment(route_id));
+        let path = match path_of("routes", route_id) {
+            Ok(path) => format!("{path}/health"),
+            Err(error) => return Ok(RouteHealthStatus { error: Some(error.to_string()), ..Default::default() }),
+        };
         let health: HealthJson = self.call(Method::POST, &path, None::<&()>).await?;
         Ok(health.into())
     }
@@ -232,7 +244,7 @@ impl RouterControl for ControlClient {
     }
 
     async fn find_route(&self, key: &str) -> Result<Option<RouteInfo>> {
-        self.optional(&format!("/v1/routes/{}", segment(key))).await
+        self.optional("routes", key).await
     }
 
     async fn allocate_port(&self) -> Result<u16> {
