@@ -70,6 +70,16 @@ test('the example of a shared router says what to do where none runs', async () 
   assert.equal(printed, `${examples[1].match(/none runs: (.*)$/m)[1]}\n`);
 });
 
+test("the example of the project's own README prints what it says", async () => {
+  const project = await readFile(path.join(root, '../../README.md'), 'utf8');
+  const [[, code], ...others] = project.matchAll(/^```js\n(.*?)^```$/gms);
+  assert.deepEqual(others, []);
+  const [port] = await freePorts(1);
+  const printed = await run(code.replace("'reverse-proxy' }", `'reverse-proxy', proxyPort: ${port} }`));
+  const said = `Server available at: ${code.match(/\/\/ (.*)$/m)[1].replace('3000', port)}`;
+  assert.ok(printed.split('\n').includes(said), printed);
+});
+
 test('the tables name every class and every public method', () => {
   const missing = [];
   for (const [name, value] of Object.entries(pkg)) {
