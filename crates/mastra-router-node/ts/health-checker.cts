@@ -1,4 +1,4 @@
-import { count, fields, optional, settings, string, time } from './arguments.cjs';
+import { count, field, fields, optional, settings, string, time } from './arguments.cjs';
 import { call, callAsync } from './error.cjs';
 import native = require('./native.cjs');
 import type { LocalRoute, LocalRouteConfig, RouteHealthStatus } from './types.cjs';
@@ -42,6 +42,6 @@ export class HealthChecker {
 
   /** Whether so many failures in a row make a route unhealthy. */
   shouldMarkUnhealthy(failureCount: number): boolean {
-    return call(() => this.#native.shouldMarkUnhealthy(Math.max(0, Number(failureCount) || 0)));
+    return this.#native.shouldMarkUnhealthy(field('failureCount', failureCount, count));
   }
 }

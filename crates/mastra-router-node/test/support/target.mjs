@@ -28,13 +28,16 @@ export async function startTarget(t, name = 'target', { health = 200, healthPath
     }
     response.writeHead(200, { 'content-type': 'text/plain' }).end(`${name} ${request.url}`);
   });
+  const sockets = new Set();
+  server.on('connection', socket => sockets.add(socket.once('close', () => sockets.delete(socket))));
   server.listen(port, '127.0.0.1');
   await once(server, 'listening');
   target.server = server;
   target.port = server.address().port;
   target.stop = async () => {
     const closed = new Promise(resolve => server.close(resolve));
-    server.closeAllConnections();
+    // WebSockets, too, which `closeAllConnections` leaves.
+    sockets.forEach(socket => socket.destroy());
     await closed;
   };
   t.after(target.stop);

@@ -1,7 +1,7 @@
 // Waiting for facts, never for a while.
 
 /** Asks until `check` gives something. */
-export async function until(what, check, within = 60_000) {
+export async function until(what, check, within = 30_000) {
   const deadline = performance.now() + within;
   for (;;) {
     const found = await check();
@@ -12,7 +12,7 @@ export async function until(what, check, within = 60_000) {
 }
 
 /** What `promise` gives, or an error that says what did not come. */
-export async function within(what, promise, most = 60_000) {
+export async function within(what, promise, most = 30_000) {
   let timer;
   const late = new Promise((_, reject) => {
     timer = setTimeout(() => reject(new Error(`still waiting after ${most} ms for: ${what}`)), most);
