@@ -2,7 +2,9 @@
 export type Check = (value: unknown) => string | undefined;
 export declare const string: Check;
 export declare const boolean: Check;
+/** `every` would skip the holes of a list. */
 export declare const strings: Check;
+export declare const callable: Check;
 export declare const object: Check;
 /** Milliseconds. */
 export declare const time: Check;

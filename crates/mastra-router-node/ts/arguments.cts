@@ -5,10 +5,20 @@ export type Check = (value: unknown) => string | undefined;
 
 const isNot = (what: string) => `it is not ${what}`;
 
-export const string: Check = value => (typeof value === 'string' ? undefined : isNot('a string'));
+/** Far more than any name, id or path may have; what is longer is not taken to the addon or to another process. */
+const STRING_MOST = 8192;
+
+export const string: Check = value => {
+  if (typeof value !== 'string') return isNot('a string');
+  return value.length > STRING_MOST ? `it is longer than ${STRING_MOST} characters` : undefined;
+};
 export const boolean: Check = value => (typeof value === 'boolean' ? undefined : isNot('true or false'));
+/** `every` would skip the holes of a list. */
 export const strings: Check = value =>
-  Array.isArray(value) && value.every(item => typeof item === 'string') ? undefined : isNot('a list of strings');
+  Array.isArray(value) && Array.from<unknown>(value).every(item => typeof item === 'string')
+    ? undefined
+    : isNot('a list of strings');
+export const callable: Check = value => (typeof value === 'function' ? undefined : isNot('a function'));
 export const object: Check = value => (isObject(value) ? undefined : isNot('an object'));
 /** Milliseconds. */
 export const time: Check = value =>

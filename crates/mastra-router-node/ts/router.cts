@@ -1,5 +1,5 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import { boolean, count, field, fields, oneOf, optional, string, type Check } from './arguments.cjs';
+import { boolean, callable, count, field, fields, oneOf, optional, string, type Check } from './arguments.cjs';
 import { readConfiguration, home } from './configuration.cjs';
 import { installEnding, unwatchSignals, watchSignals } from './ending.cjs';
 import { call, callAsync, EdgeRouterError } from './error.cjs';
@@ -279,19 +279,19 @@ export class LocalEdgeRouter implements EdgeRouterProvider {
   /** Calls `listener` with each event from now on. Listening keeps no program alive. */
   on<N extends keyof EdgeRouterEvents>(name: N, listener: (event: EdgeRouterEvents[N]) => void): this {
     this.#mustBeOpen();
-    this.#events.on(eventName(name), listener);
+    this.#events.on(eventName(name), field('listener', listener, callable));
     return this;
   }
 
   /** Calls `listener` with the next event. */
   once<N extends keyof EdgeRouterEvents>(name: N, listener: (event: EdgeRouterEvents[N]) => void): this {
     this.#mustBeOpen();
-    this.#events.once(eventName(name), listener);
+    this.#events.once(eventName(name), field('listener', listener, callable));
     return this;
   }
 
   off<N extends keyof EdgeRouterEvents>(name: N, listener: (event: EdgeRouterEvents[N]) => void): this {
-    this.#events.off(eventName(name), listener);
+    this.#events.off(eventName(name), field('listener', listener, callable));
     return this;
   }
 
