@@ -11,6 +11,9 @@ export interface PortManagerConfig {
   leaseDir?: string;
 }
 
+/** Managers that hold ports: they do until they release them, whether the program keeps them or not. */
+const holding = new Set<PortManager>();
+
 /**
  * Gives out free ports of a range, each once among all processes of a user.
  *
@@ -33,7 +36,7 @@ export class PortManager {
   /** Takes the lowest free port. Rejects with `NO_PORT_AVAILABLE`; its hint says who holds the ports. */
   async allocate(): Promise<number> {
     const allocated = await callAsync(() => this.#native.allocate());
-    this.#allocated.add(allocated);
+    this.#hold(allocated);
     return allocated;
   }
 
@@ -41,7 +44,7 @@ export class PortManager {
   async reserve(number: number): Promise<boolean> {
     field('port', number, port);
     const reserved = await callAsync(() => this.#native.reserve(number));
-    if (reserved) this.#allocated.add(number);
+    if (reserved) this.#hold(number);
     return reserved;
   }
 
@@ -49,6 +52,7 @@ export class PortManager {
   release(number: number): void {
     field('port', number, port);
     this.#allocated.delete(number);
+    if (this.#allocated.size === 0) holding.delete(this);
     call(() => this.#native.release(number));
   }
 
@@ -61,5 +65,10 @@ export class PortManager {
   /** The ports that are taken, in the order in which they were. */
   getAllocated(): number[] {
     return [...this.#allocated];
+  }
+
+  #hold(number: number): void {
+    this.#allocated.add(number);
+    holding.add(this);
   }
 }
