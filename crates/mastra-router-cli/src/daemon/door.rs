@@ -130,9 +130,7 @@ impl Keeper {
     }
 
     async fn answer(&mut self, stream: UnixStream) -> io::Result<()> {
-        if stream.peer_cred()?.uid() != rustix::process::geteuid().as_raw() {
-            return Err(io::Error::other("another user's"));
-        }
+        of_own_user(&stream)?;
         let mut stream = BufReader::new(stream);
         let line = read_line(&mut stream).await?;
         match serde_json::from_str(&line)? {
@@ -163,11 +161,26 @@ impl Keeper {
 /// What the system said; also where nobody answers in time, or not in a form that is known.
 pub(crate) async fn ask(home: &Home, question: &Question) -> io::Result<Description> {
     let asked = async {
-        let mut stream = BufReader::new(UnixStream::connect(path(home)).await?);
+        let mut stream = connect(home).await?;
         write_line(&mut stream, question).await?;
         Ok(serde_json::from_str(&read_line(&mut stream).await?)?)
     };
     tokio::time::timeout(ASK_MOST, asked).await?
+}
+
+/// A connection to the door of a home.
+pub(super) async fn connect(home: &Home) -> io::Result<BufReader<UnixStream>> {
+    let stream = UnixStream::connect(path(home)).await?;
+    // Its answers are run as a command line.
+    of_own_user(&stream)?;
+    Ok(BufReader::new(stream))
+}
+
+fn of_own_user(stream: &UnixStream) -> io::Result<()> {
+    match stream.peer_cred()?.uid() == rustix::process::geteuid().as_raw() {
+        true => Ok(()),
+        false => Err(io::Error::new(io::ErrorKind::PermissionDenied, "it is another user's")),
+    }
 }
 
 pub(super) async fn read_line(stream: &mut BufReader<UnixStream>) -> io::Result<String> {

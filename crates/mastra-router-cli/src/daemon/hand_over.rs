@@ -25,6 +25,11 @@ use crate::failure::Failure;
 
 /// Descriptors in one message; the system takes 253.
 const AT_ONCE: usize = 64;
+/// Nothing is inherited by what this process may start.
+#[cfg(target_os = "linux")]
+const RECEIVE: RecvFlags = RecvFlags::CMSG_CLOEXEC;
+#[cfg(not(target_os = "linux"))]
+const RECEIVE: RecvFlags = RecvFlags::empty();
 /// How long a new router may take to read its settings.
 const PREPARE_MOST: Duration = Duration::from_secs(30);
 /// How long the old router may take to save what is not saved yet.
@@ -57,7 +62,7 @@ impl Predecessor {
     pub(crate) async fn ask(home: &Home, drain: Duration) -> Result<(Self, Given), Failure> {
         let drain_ms = u64::try_from(drain.as_millis()).unwrap_or(u64::MAX);
         let asked = async {
-            let mut stream = BufReader::new(UnixStream::connect(door::path(home)).await?);
+            let mut stream = door::connect(home).await?;
             write_line(&mut stream, &Question::HandOver { drain_ms }).await?;
             let mut received = receive(stream.get_ref()).await?.into_iter();
             let lock = received.next().ok_or(io::ErrorKind::UnexpectedEof)?;
@@ -165,7 +170,7 @@ async fn receive(stream: &UnixStream) -> io::Result<Vec<OwnedFd>> {
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(AT_ONCE))];
             let mut control = RecvAncillaryBuffer::new(&mut space);
             let mut into = [IoSliceMut::new(&mut follow)];
-            let got = rustix::net::recvmsg(stream, &mut into, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+            let got = rustix::net::recvmsg(stream, &mut into, &mut control, RECEIVE)?;
             for message in control.drain() {
                 if let RecvAncillaryMessage::ScmRights(descriptors) = message {
                     received.extend(descriptors);

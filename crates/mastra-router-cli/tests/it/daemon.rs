@@ -223,6 +223,9 @@ fn what_is_typed_wrong_starts_nothing() {
     let mut command = background.command(["add", "shop", "4111"]);
     let ran = Running::spawn(command.env("MASTRA_ROUTER_NO_START", "1")).ended();
     ran.failed(1, "ROUTER_UNREACHABLE", &["none runs there"]);
+    let mut command = background.command(["list"]);
+    let ran = Running::spawn(command.env("MASTRA_ROUTER_IDLE_EXIT", "soon")).ended();
+    ran.failed(2, "USAGE", &["MASTRA_ROUTER_IDLE_EXIT=soon", "hint: set it to 10m, or never"]);
     assert!(!background.desk.home().exists(), "nothing was made");
 }
 

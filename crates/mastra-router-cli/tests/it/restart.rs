@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::app::{App, get, open_events};
 use crate::daemon::{Background, has_ended, pid, proxy};
-use crate::router::{MOST, Router, wait_for};
+use crate::router::{MOST, Router, Running, wait_for};
 
 /// Routes, as a fact to compare.
 fn routes(background: &Background) -> Value {
@@ -348,8 +348,7 @@ fn one_in_the_foreground_makes_room_for_one_in_the_background() {
 #[test]
 fn restarts_at_one_moment_leave_one_router() {
     let (background, ready) = Background::started(&[]);
-    let restarts: Vec<_> =
-        (0..3).map(|_| crate::router::Running::spawn(&mut background.command(["restart"]))).collect();
+    let restarts: Vec<_> = (0..3).map(|_| Running::spawn(&mut background.command(["restart"]))).collect();
     let codes: Vec<_> = restarts.into_iter().map(|restart| restart.ended().code).collect();
     assert!(codes.contains(&Some(0)), "{codes:?}");
     let pid = background.pid();
@@ -358,4 +357,71 @@ fn restarts_at_one_moment_leave_one_router() {
     assert_eq!(get(proxy(&ready), "shop.localhost", "/").1, "app/");
     thread::sleep(Duration::from_millis(10));
     assert_eq!(background.pid(), pid);
+}
+
+#[test]
+fn commands_and_watchers_find_the_new_one() {
+    let (background, _) = Background::started(&[]);
+    let mut watch = background.command(["watch", "--json"]);
+    let mut watch = Running::spawn(&mut watch);
+    watch.until_said("Watching.");
+    let stop = Arc::new(AtomicBool::new(false));
+    let commands: Vec<_> = ["a", "b", "c"]
+        .into_iter()
+        .map(|name| {
+            let (stop, desk) = (stop.clone(), background.desk.clone());
+            thread::spawn(move || {
+                let mut ran = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    // The desk's commands start nothing.
+                    desk.run(["add", name, "9"]).ok();
+                    desk.run(["rm", name]).ok();
+                    ran += 1;
+                }
+                ran
+            })
+        })
+        .collect();
+    for turn in 1..=5 {
+        background.run(["restart"]).ok();
+        wait_for("the news", || watch.stderr().matches("The router was restarted.").count() == turn);
+    }
+    stop.store(true, Ordering::Relaxed);
+    let ran: Vec<u32> = commands.into_iter().map(|command| command.join().unwrap()).collect();
+    assert!(ran.iter().all(|ran| *ran > 0), "{ran:?}");
+    assert_eq!(routes(&background), json!([]));
+    background.run(["add", "last", "9"]).ok();
+    wait_for("the last event", || watch.json_line()["route"]["subdomain"] == "last");
+    background.run(["stop"]).ok();
+    watch.until_said("The router has stopped.");
+    assert_eq!(watch.wait().code(), Some(0));
+}
+
+#[test]
+fn names_stay_in_the_hosts_file() {
+    let background = Background::new();
+    let hosts = background.desk.write("hosts", "127.0.0.1 localhost\n");
+    let backups = background.desk.path("backups");
+    background.desk.write(
+        "hosts.toml",
+        &format!(
+            "listen = \"127.0.0.1:0\"\n[hosts]\nmode = \"required\"\npath = {hosts:?}\nbackup_dir = {backups:?}\n"
+        ),
+    );
+    background.run(["start", "--config", "hosts.toml"]).ok();
+    background.run(["add", "shop", "9"]).ok();
+    let has_name = || fs::read_to_string(&hosts).unwrap().contains("shop.localhost");
+    assert!(has_name());
+    let restart = Running::spawn(&mut background.command(["restart"]));
+    let (desk, mut looks) = (background.desk.clone(), 0);
+    let watcher = thread::spawn(move || restart.ended().ok());
+    while !watcher.is_finished() {
+        assert!(fs::read_to_string(desk.path("hosts")).unwrap().contains("shop.localhost"), "look {looks}");
+        looks += 1;
+    }
+    watcher.join().unwrap();
+    background.run(["add", "store", "9"]).ok();
+    assert!(has_name() && fs::read_to_string(&hosts).unwrap().contains("store.localhost"));
+    background.run(["stop"]).ok();
+    assert_eq!(fs::read_to_string(&hosts).unwrap(), "127.0.0.1 localhost\n");
 }

@@ -36,6 +36,12 @@ use crate::route::RouteInfo;
 const BODY_MAX: usize = 64 * 1024;
 /// How long open answers may take once the server is to stop.
 const STOP_MOST: Duration = Duration::from_secs(2);
+/// How long it takes at most until a connection that waits is accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+/// How long a client may be connected and not have asked yet.
+const ASK_MOST: Duration = Duration::from_millis(200);
+/// How long they may take when another router is to go on: as long as one that waits for a health check.
+const CLOSE_MOST: Duration = Duration::from_secs(15);
 
 /// What the server says of its router.
 #[derive(Clone, Debug, Default)]
@@ -62,7 +68,10 @@ pub struct ServerInfo {
 #[must_use = "a server that is dropped stops"]
 pub struct ControlServer {
     task: JoinHandle<()>,
+    /// True once streams of events are to end.
     stop: watch::Sender<bool>,
+    /// True once connections without a request are to end.
+    shut: watch::Sender<bool>,
     stop_requested: watch::Receiver<bool>,
     clients: watch::Sender<usize>,
     socket: PathBuf,
@@ -97,12 +106,12 @@ impl ControlServer {
         std::fs::set_permissions(&socket, mode).map_err(failed)?;
 
         let (stop, stopped) = watch::channel(false);
+        let (shut, mut ended) = watch::channel(false);
         let (ask_stop, stop_requested) = watch::channel(false);
         let home = lock.home().path().display().to_string();
         let started_at = SystemTime::now();
-        let door = Door { router, info, home, started_at, ask_stop, stop: stopped.clone() };
+        let door = Door { router, info, home, started_at, ask_stop, stop: stopped };
         let app = app(Arc::new(door));
-        let mut ended = stopped;
         let clients = watch::Sender::new(0);
         let listener = OwnUser { listener, clients: clients.clone() };
         let task = tokio::spawn(async move {
@@ -112,7 +121,7 @@ impl ControlServer {
             // Accepting never fails for good: errors are waited out inside.
             let _ = axum::serve(listener, app).with_graceful_shutdown(until).await;
         });
-        Ok(Self { task, stop, stop_requested, clients, socket, lock })
+        Ok(Self { task, stop, shut, stop_requested, clients, socket, lock })
     }
 
     /// Ends when a client has asked the router to stop.
@@ -138,16 +147,27 @@ impl ControlServer {
 
     /// Closes the door: open answers end, then the socket is removed and the home given up.
     pub async fn stop(self) {
-        drop(self.close().await);
+        drop(self.close_within(STOP_MOST).await);
     }
 
-    /// As [`stop`](Self::stop), but the home is kept.
-    pub async fn close(mut self) -> HomeLock {
+    /// As [`stop`](Self::stop), but the home is kept, and open answers may take as long as a registration does that waits
+    /// for a health check.
+    pub async fn close(self) -> HomeLock {
+        self.close_within(CLOSE_MOST).await
+    }
+
+    async fn close_within(mut self, most: Duration) -> HomeLock {
+        // First, so that nobody finds a door that is about to be shut.
+        let _ = std::fs::remove_file(&self.socket);
         self.stop.send_replace(true);
-        if tokio::time::timeout(STOP_MOST, &mut self.task).await.is_err() {
+        // Who has found it is about to ask. One that waits in the system's queue is accepted within the first pause.
+        tokio::time::sleep(ACCEPT_PAUSE).await;
+        let mut clients = self.clients.subscribe();
+        let _ = tokio::time::timeout(ASK_MOST, clients.wait_for(|open| *open == 0)).await;
+        self.shut.send_replace(true);
+        if tokio::time::timeout(most, &mut self.task).await.is_err() {
             self.task.abort();
         }
-        let _ = std::fs::remove_file(&self.socket);
         self.lock
     }
 }

@@ -189,12 +189,11 @@ impl Worker {
 /// Waits until the connections of this thread have ended, or their time is over.
 async fn drain(stop: watch::Receiver<Stop>, timeout: Duration) {
     let began = Instant::now();
-    let mut deadline = None;
+    let mut ending: Option<Instant> = None;
     while tracked() > 0 {
-        let now = Instant::now();
-        match (*stop.borrow(), deadline) {
-            (Stop::HandOver(drain), _) if now < began + drain => {
-                let idle_over = now >= began + IDLE_IN_HAND_OVER;
+        match (*stop.borrow(), ending) {
+            (Stop::HandOver(drain), _) if began.elapsed() < drain => {
+                let idle_over = began.elapsed() >= IDLE_IN_HAND_OVER;
                 let stopping = if idle_over { Stopping::Now } else { Stopping::AfterOneMore };
                 if STOPPING.get() != stopping {
                     set_stopping(stopping);
@@ -203,9 +202,9 @@ async fn drain(stop: watch::Receiver<Stop>, timeout: Duration) {
             (Stop::HandOver(_), _) => return,
             (_, None) => {
                 set_stopping(Stopping::Now);
-                deadline = Some(now + timeout);
+                ending = Some(Instant::now());
             }
-            (_, Some(deadline)) if now >= deadline => return,
+            (_, Some(ending)) if ending.elapsed() >= timeout => return,
             _ => {}
         }
         // A look now and then, and only while stopping, is simpler than a signal on the path of every connection.

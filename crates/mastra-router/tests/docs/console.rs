@@ -35,6 +35,8 @@ fn the_transcripts_hold() {
     shell.arg("-c").arg(&script).stdout(Stdio::piped()).process_group(0);
     let child = shell.spawn().unwrap();
     let output = within(Duration::from_secs(60), child.id(), || child.wait_with_output().unwrap());
+    // Where a step fails, what it started in a session of its own is there still.
+    let _ = shell(dir.path()).args(["-c", "mastra-router stop --timeout 5s"]).output();
     let said = String::from_utf8(output.stdout).unwrap();
     let mut outputs = said.split(MARK);
     assert_eq!(outputs.next().unwrap(), "");
