@@ -16,6 +16,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::Outcome;
 use crate::cli::{IdleExit, Serve, ServeTls, StartedBy, Strategy};
 use crate::config_file::{ConfigFile, ConfiguredRoutes};
+use crate::daemon::activation;
 use crate::daemon::door::Door;
 use crate::daemon::hand_over::Predecessor;
 use crate::daemon::idle;
@@ -97,7 +98,14 @@ async fn begin(args: &Serve, home: &Home, origin: Option<Origin>, output: &Outpu
     };
     let mut predecessor = None;
     let (lock, listeners) = match args.take_over {
-        None => (home.lock()?, Vec::new()),
+        None => {
+            let listeners = activation::listeners()?;
+            let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
+            if !settings.lan {
+                loopback_only(&addresses, "add --lan if that is what you want")?;
+            }
+            (home.lock()?, listeners)
+        }
         Some(drain) => {
             let (mut old, given) = Predecessor::ask(home, drain).await?;
             old.prepared().await?;
@@ -129,6 +137,8 @@ pub(crate) struct Settings {
     file: Arc<ConfigFile>,
     configured: Arc<ConfiguredRoutes>,
     asked: SavedSettings,
+    /// Whether other machines may reach it.
+    lan: bool,
 }
 
 impl Settings {
@@ -149,7 +159,8 @@ impl Settings {
         if let Some(hosts) = args.hosts {
             config.enable_hosts_file = hosts.into();
         }
-        if !(args.lan || file.lan) {
+        let lan = args.lan || file.lan;
+        if !lan {
             loopback_only(&config.listen, "add --lan if that is what you want")?;
         }
         // Whether it saves or not, and the same that `hosts sync` has.
@@ -162,7 +173,7 @@ impl Settings {
                 *path = path.as_ref().map(std::path::absolute).transpose()?;
             }
         }
-        Ok(Self { config, file: Arc::new(file), configured: Arc::new(configured), asked })
+        Ok(Self { config, file: Arc::new(file), configured: Arc::new(configured), asked, lan })
     }
 
     /// Starts it, with what was saved.
@@ -174,7 +185,7 @@ impl Settings {
         output: &Output,
     ) -> Result<Running, Failure> {
         let settings = self.clone();
-        let Self { mut config, file, configured, asked } = self;
+        let Self { mut config, file, configured, asked, .. } = self;
         let (log, started_by, home) = (seat.log.clone(), seat.started_by, seat.lock.home().clone());
         let idle_exit = args.idle_exit.unwrap_or(IdleExit::Never);
         let with_process = |mut running: Running| {

@@ -348,3 +348,44 @@ fn the_log_does_not_grow_without_end() {
     assert_eq!((text(&older[1]), text(&older[2])), (older[0].display().to_string(), older[1].display().to_string()));
     assert_eq!(fs::read_link(format!("/proc/{}/fd/2", background.pid())).unwrap(), background.log());
 }
+
+/// `serve` with this as its descriptor 3, as a service manager runs it.
+fn activated(desk: &Desk, socket: impl Into<std::os::fd::OwnedFd>, args: &[&str]) -> Running {
+    let serve = desk.command(["serve"].iter().chain(args));
+    let mut shell = Command::new("sh");
+    let run = "exec 3<&0 0</dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\"";
+    shell.args(["-c", run, "sh"]).arg(serve.get_program()).args(serve.get_args());
+    shell.envs(serve.get_envs().filter_map(|(key, value)| Some((key, value?))));
+    shell.stdin(std::process::Stdio::from(socket.into()));
+    shell.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    Running::spawn(&mut shell)
+}
+
+#[test]
+fn sockets_of_a_service_manager_are_served() {
+    let desk = Desk::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // It waits in the queue since before there was a router.
+    let waiting = std::net::TcpStream::connect(address).unwrap();
+    let mut router = activated(&desk, listener, &["--listen", "127.0.0.1:1", "--threads", "3"]);
+    let ready = router.json_line();
+    assert_eq!(ready["listen"], json!([address.to_string()]), "{ready}");
+    let app = App::start("app");
+    desk.run(["add", "shop", &app.target()]).ok();
+    assert_eq!(get(address, "shop.localhost", "/").1, "app/");
+    let mut waiting = waiting;
+    std::io::Write::write_all(&mut waiting, b"GET / HTTP/1.1\r\nhost: shop.localhost\r\nconnection: close\r\n\r\n")
+        .unwrap();
+    assert!(std::io::read_to_string(waiting).unwrap().ends_with("app/"));
+
+    let refused = |socket: std::os::fd::OwnedFd, exit, code: &str| {
+        let desk = Desk::new();
+        activated(&desk, socket, &[]).ended().failed(exit, code, &[]);
+        assert!(!desk.home().exists(), "nothing was made");
+    };
+    refused(TcpListener::bind("0.0.0.0:0").unwrap().into(), 2, "LAN_NOT_ALLOWED");
+    refused(std::net::UdpSocket::bind("127.0.0.1:0").unwrap().into(), 1, "LISTEN_FAILED");
+    refused(fs::File::open("/dev/null").unwrap().into(), 1, "LISTEN_FAILED");
+    refused(std::net::TcpStream::connect(address).unwrap().into(), 1, "LISTEN_FAILED");
+}
