@@ -2,11 +2,15 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mastra_router::trust::Fingerprint;
 use mastra_router::{BaseDomain, HostsMode};
 use serde::Deserialize;
+
+/// Of this command.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Names instead of ports for the servers of this machine.
 #[derive(Debug, Parser)]
@@ -19,6 +23,8 @@ Environment:
   MASTRA_ROUTER_CERT_DIR    directory of the local authority, where --cert-dir is not given
   MASTRA_ROUTER_HOSTS_FILE  hosts file, in the place of the system's
   MASTRA_ROUTER_LOG         what serve and demo log: error, warn, info (default), debug or trace
+  MASTRA_ROUTER_NO_START    1: no command starts the router by itself, as --no-start
+  MASTRA_ROUTER_IDLE_EXIT   when a router that a command started ends by itself: 10m after its last route, or never
   NO_COLOR                  no colour, where it is set and not empty
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 conflict, 5 needs privilege."
@@ -33,6 +39,9 @@ pub(crate) struct Cli {
     /// Print only what was asked for.
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
+    /// Do not start the router where none runs.
+    #[arg(long, global = true)]
+    pub(crate) no_start: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -44,6 +53,12 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Run the router in the foreground.
     Serve(Serve),
+    /// Start the router in the background.
+    #[command(after_help = START_HELP)]
+    Start(Serve),
+    /// Put a router with the settings of today, of this version, in the place of the one that runs; no request fails.
+    #[command(after_help = RESTART_HELP)]
+    Restart(Restart),
     /// Give a server a name.
     Add(Add),
     /// Change a route.
@@ -71,7 +86,9 @@ pub(crate) enum Command {
     /// Say what the router is doing.
     Status,
     /// Stop the router, and wait until it has.
-    Stop,
+    Stop(Stop),
+    /// Show what the router in the background has logged.
+    Logs(Logs),
     /// What this machine trusts of the local authority, and its certificates.
     #[command(subcommand)]
     Tls(Tls),
@@ -95,6 +112,15 @@ pub(crate) enum Tls {
     /// Replace the local authority by a new one, which then has to be trusted again.
     Renew(Renew),
 }
+
+const START_HELP: &str = "\
+It takes what serve takes, and returns when the router serves. One that runs already is left as it is.
+It logs to router.log in the home (mastra-router logs), and ends with mastra-router stop.";
+
+const RESTART_HELP: &str = "\
+The new router takes over the sockets, routes, leased ports and flags of the old one. The old one finishes what is open,
+streams and WebSockets too, for as long as --drain says. Where the new one cannot start, the old one goes on.
+Addresses stay; to change them, stop the router and start it. Where none runs, one is started.";
 
 const TRUST_HELP: &str = "\
 On a terminal it asks before it changes anything, unless --yes is given; without one, the command is taken as consent.
@@ -262,8 +288,69 @@ pub(crate) struct Serve {
     /// Keep the routes' names in the hosts file [default: off].
     #[arg(long, value_enum, value_name = "MODE")]
     pub(crate) hosts: Option<HostsFile>,
+    /// End after this time without a route and without a client of the control socket: 10m, or never [default: never].
+    #[arg(long, value_name = "TIME", value_parser = idle_exit)]
+    pub(crate) idle_exit: Option<IdleExit>,
     #[command(flatten)]
     pub(crate) tls: ServeTls,
+    /// Be the router in the background that this started.
+    #[arg(long, value_enum, hide = true, require_equals = true)]
+    pub(crate) background: Option<StartedBy>,
+    /// Take the place of the router that runs, which has this time for what is open.
+    #[arg(long, hide = true, require_equals = true, value_parser = duration)]
+    pub(crate) take_over: Option<Duration>,
+}
+
+/// What started a router in the background.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StartedBy {
+    /// Somebody who wants it to stay.
+    Start,
+    /// A command that needed one.
+    Command,
+}
+
+/// When a router that is of no use ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IdleExit {
+    Never,
+    After(Duration),
+}
+
+/// As it is typed and set.
+pub(crate) fn idle_exit(text: &str) -> Result<IdleExit, String> {
+    match text {
+        "never" => Ok(IdleExit::Never),
+        text => duration(text).map(IdleExit::After),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("it takes a time, such as 30s or 10m: {error}"))
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Restart {
+    /// How long the old router may take for what is open.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    pub(crate) drain: Duration,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Stop {
+    /// How long to wait for its end.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Logs {
+    /// Go on with what is logged from now on.
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// How many lines.
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 50)]
+    pub(crate) lines: usize,
 }
 
 /// Whether names are kept in the hosts file.

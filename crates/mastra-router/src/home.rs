@@ -1,7 +1,7 @@
 //! The directory that a router keeps its state in, and the lock that makes it one router's.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -23,7 +23,7 @@ pub struct Home {
 #[derive(Debug)]
 pub struct HomeLock {
     home: Home,
-    _file: File,
+    file: File,
 }
 
 impl Home {
@@ -75,7 +75,7 @@ impl Home {
         let flags = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default();
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags);
-        let mut file = options.open(&path).map_err(failed("open"))?;
+        let file = options.open(&path).map_err(failed("open"))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -86,9 +86,28 @@ impl Home {
             }
             Err(TryLockError::Error(source)) => return Err(failed("lock")(source)),
         }
-        file.set_len(0).map_err(failed("write"))?;
-        writeln!(file, "{}", std::process::id()).map_err(failed("write"))?;
-        Ok(HomeLock { home: self.clone(), _file: file })
+        let lock = HomeLock { home: self.clone(), file };
+        lock.sign().map_err(failed("write"))?;
+        Ok(lock)
+    }
+
+    /// Takes the home for this process from one that hands it over: `file` is a [`HomeLock::try_clone`] of its lock, as it
+    /// came over a socket. Nobody else can take the home in between; it is free once both have given it up.
+    ///
+    /// # Errors
+    /// [`RouterError::HomeInUse`] where the file is not the lock of this home, or does not hold it.
+    pub fn take_over(&self, file: File) -> Result<HomeLock> {
+        let in_use = || RouterError::HomeInUse { home: self.path.clone(), pid: None };
+        let path = self.path.join("router.lock");
+        let failed = |source| RouterError::File { action: "use", path: path.clone(), source };
+        let (named, given) = (fs::symlink_metadata(&path).map_err(failed)?, file.metadata().map_err(failed)?);
+        // A copy of a descriptor that holds the lock can lock it again.
+        if (named.dev(), named.ino()) != (given.dev(), given.ino()) || file.try_lock().is_err() {
+            return Err(in_use());
+        }
+        let lock = HomeLock { home: self.clone(), file };
+        lock.sign().map_err(failed)?;
+        Ok(lock)
     }
 
     fn create(&self) -> Result<()> {
@@ -122,6 +141,21 @@ impl HomeLock {
     pub fn home(&self) -> &Home {
         &self.home
     }
+
+    /// A copy for another process to [take over](Home::take_over).
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn try_clone(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+
+    /// Says whose it is, for people.
+    fn sign(&self) -> io::Result<()> {
+        self.file.set_len(0)?;
+        (&self.file).seek(io::SeekFrom::Start(0))?;
+        writeln!(&self.file, "{}", std::process::id())
+    }
 }
 
 #[cfg(test)]
@@ -138,8 +172,13 @@ mod tests {
             Err(RouterError::HomeInUse { pid, .. }) => assert_eq!(pid, Some(std::process::id())),
             other => panic!("{other:?}"),
         }
+        let other = home.take_over(lock.try_clone().unwrap()).unwrap();
         drop(lock);
-        home.lock().unwrap();
+        assert!(matches!(home.lock(), Err(RouterError::HomeInUse { .. })), "it was never free");
+        drop(other);
+        drop(home.lock().unwrap());
+        let stranger = File::create(dir.path().join("stranger")).unwrap();
+        assert!(matches!(home.take_over(stranger), Err(RouterError::HomeInUse { .. })));
     }
 
     #[test]

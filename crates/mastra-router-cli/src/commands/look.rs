@@ -9,6 +9,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::Outcome;
 use crate::cli::List;
+use crate::daemon::reach::Reach;
 use crate::output::{Output, status};
 
 pub(crate) async fn list(args: List, client: &ControlClient, output: &Output) -> Outcome {
@@ -76,8 +77,9 @@ pub(crate) async fn health(key: &str, client: &ControlClient, output: &Output) -
     Ok(code)
 }
 
-pub(crate) async fn watch(client: &ControlClient, output: &Output) -> Outcome {
-    let mut events = client.events().await?;
+pub(crate) async fn watch(reach: Reach<'_>, output: &Output) -> Outcome {
+    let client = reach.client().await?;
+    let (mut pid, mut events) = (client.status().await?.pid, client.events().await?);
     output.say("Watching. Ctrl-C ends it.");
     loop {
         let event = tokio::select! {
@@ -88,10 +90,16 @@ pub(crate) async fn watch(client: &ControlClient, output: &Output) -> Outcome {
             Ok(event) if output.json => output.json(&EventJson::from(event)),
             Ok(event) => tell(&event, output),
             Err(RecvError::Lagged(missed)) => output.say(&format!("{missed} events were missed")),
-            Err(RecvError::Closed) => {
-                output.say("The router has stopped.");
-                return Ok(ExitCode::SUCCESS);
-            }
+            Err(RecvError::Closed) => match reach.successor(pid).await {
+                Some(client) => {
+                    (pid, events) = (client.status().await?.pid, client.events().await?);
+                    output.say("The router was restarted.");
+                }
+                None => {
+                    output.say("The router has stopped.");
+                    return Ok(ExitCode::SUCCESS);
+                }
+            },
         }
     }
 }
@@ -111,8 +119,9 @@ fn tell(event: &RouterEvent, output: &Output) {
     }
 }
 
-pub(crate) async fn watch_requests(client: &ControlClient, output: &Output) -> Outcome {
-    let mut requests = client.requests().await?;
+pub(crate) async fn watch_requests(reach: Reach<'_>, output: &Output) -> Outcome {
+    let client = reach.client().await?;
+    let (mut pid, mut requests) = (client.status().await?.pid, client.requests().await?);
     output.say("Watching requests. Ctrl-C ends it.");
     loop {
         let news = tokio::select! {
@@ -123,10 +132,16 @@ pub(crate) async fn watch_requests(client: &ControlClient, output: &Output) -> O
             Some(RequestNews::Answered(request)) if output.json => output.json(&RequestJson::from(&*request)),
             Some(RequestNews::Answered(request)) => output.line(&request_line(&request)),
             Some(RequestNews::Missed(missed)) => output.say(&format!("{missed} requests were missed")),
-            None => {
-                output.say("The router has stopped.");
-                return Ok(ExitCode::SUCCESS);
-            }
+            None => match reach.successor(pid).await {
+                Some(client) => {
+                    (pid, requests) = (client.status().await?.pid, client.requests().await?);
+                    output.say("The router was restarted.");
+                }
+                None => {
+                    output.say("The router has stopped.");
+                    return Ok(ExitCode::SUCCESS);
+                }
+            },
         }
     }
 }

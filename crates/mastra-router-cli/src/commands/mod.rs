@@ -1,14 +1,16 @@
 //! One file a command, or a few that are alike.
 
 mod authority;
+mod daemon;
 mod demo;
 mod env;
 mod hosts;
+mod logs;
 mod look;
-mod router;
+mod port;
 mod routes;
 mod sample;
-mod serve;
+pub(crate) mod serve;
 mod tls;
 
 use std::process::ExitCode;
@@ -17,6 +19,7 @@ use mastra_router::Home;
 use mastra_router::control::ControlClient;
 
 use crate::cli::{Cli, Command, Watch};
+use crate::daemon::reach::Reach;
 use crate::failure::Failure;
 use crate::output::Output;
 
@@ -28,23 +31,30 @@ pub(crate) fn run(cli: Cli, output: &Output) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let home = Home::resolve(cli.home.clone());
     let ended = runtime.block_on(async {
+        // `status`, `stop` and what only looks at the machine have no use for a router that has just been started.
         let client = ControlClient::new(&home);
+        let reach = Reach::new(&home, cli.no_start, output);
         match cli.command {
             Command::Demo(args) => demo::run(args, output).await,
             Command::Serve(args) => serve::run(args, &home, output).await,
-            Command::Add(args) => routes::add(args, &client, output).await,
-            Command::Update(args) => routes::update(args, &client, output).await,
-            Command::Rm(args) => routes::remove(args, &client, output).await,
-            Command::List(args) => look::list(args, &client, output).await,
-            Command::Get { deployment } => look::get(&deployment, &client, output).await,
-            Command::Url(args) => look::url(&args.route, &client, output).await,
-            Command::Health(args) => look::health(&args.route, &client, output).await,
-            Command::Watch(Watch { requests: false }) => look::watch(&client, output).await,
-            Command::Watch(Watch { requests: true }) => look::watch_requests(&client, output).await,
+            // The same command line with one flag more is the router that it starts.
+            Command::Start(args) if args.background.is_some() => serve::run(args, &home, output).await,
+            Command::Start(_) => daemon::start(&home, output).await,
+            Command::Restart(args) => daemon::restart(&args, &home, output).await,
+            Command::Logs(args) => logs::logs(&args, &home, output).await,
+            Command::Add(args) => routes::add(args, reach, output).await,
+            Command::Update(args) => routes::update(args, reach, output).await,
+            Command::Rm(args) => routes::remove(args, &reach.client().await?, output).await,
+            Command::List(args) => look::list(args, &reach.client().await?, output).await,
+            Command::Get { deployment } => look::get(&deployment, &reach.client().await?, output).await,
+            Command::Url(args) => look::url(&args.route, &reach.client().await?, output).await,
+            Command::Health(args) => look::health(&args.route, &reach.client().await?, output).await,
+            Command::Watch(Watch { requests: false }) => look::watch(reach, output).await,
+            Command::Watch(Watch { requests: true }) => look::watch_requests(reach, output).await,
             Command::Hosts(args) => hosts::run(args, cli.home.is_some(), &home, &client, output).await,
-            Command::Port(args) => router::port(&args, &client, output).await,
-            Command::Status => router::status(&client, output).await,
-            Command::Stop => router::stop(&client, &home, output).await,
+            Command::Port(args) => port::port(&args, &reach.client().await?, output).await,
+            Command::Status => daemon::status(&client, &home, output).await,
+            Command::Stop(args) => daemon::stop(&args, &client, &home, output).await,
             Command::Tls(command) => tls::run(command, output),
             Command::Env(args) => env::run(&args, output),
         }

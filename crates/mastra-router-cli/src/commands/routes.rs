@@ -11,10 +11,11 @@ use mastra_router::{
 use super::Outcome;
 use crate::cli::{Add, Keys, Update};
 use crate::config_file::default_deployment;
+use crate::daemon::reach::Reach;
 use crate::failure::Failure;
 use crate::output::{Output, status};
 
-pub(crate) async fn add(args: Add, client: &ControlClient, output: &Output) -> Outcome {
+pub(crate) async fn add(args: Add, reach: Reach<'_>, output: &Output) -> Outcome {
     // First of all, since it is what the deployment's id is made of.
     RouteName::parse(&args.name)?;
     let target = Target::parse_text(&args.target)?;
@@ -30,9 +31,10 @@ pub(crate) async fn add(args: Add, client: &ControlClient, output: &Output) -> O
         wait_healthy: args.wait_healthy,
         ..RouteConfig::new(deployment, args.project, args.name, target.host_text(), target.port())
     };
+    let client = reach.client().await?;
     match client.register_route(config.clone()).await {
         Ok(route) => show(route, output),
-        Err(error) => return Err(taken(error, &config, &target, client).await),
+        Err(error) => return Err(taken(error, &config, &target, &client).await),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -76,7 +78,7 @@ fn key(route: &RouteInfo) -> &str {
     }
 }
 
-pub(crate) async fn update(args: Update, client: &ControlClient, output: &Output) -> Outcome {
+pub(crate) async fn update(args: Update, reach: Reach<'_>, output: &Output) -> Outcome {
     let target = args.target.as_deref().map(Target::parse_text).transpose()?;
     let options = args.options;
     let update = RouteUpdate {
@@ -97,6 +99,7 @@ pub(crate) async fn update(args: Update, client: &ControlClient, output: &Output
         wait_healthy: args.wait_healthy,
         ..RouteUpdate::default()
     };
+    let client = reach.client().await?;
     let found = client.find_route(&args.route).await?;
     let route = found.ok_or(RouterError::RouteNotFound { id: args.route })?;
     show(client.update_route(route.route_id.as_str(), update).await?, output);

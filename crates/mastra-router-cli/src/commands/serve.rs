@@ -1,7 +1,7 @@
 //! `serve`: the router in the foreground, which is what a service runs.
 
 use std::io::{self, IsTerminal};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -14,19 +14,34 @@ use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Outcome;
-use crate::cli::{Serve, ServeTls, Strategy};
+use crate::cli::{IdleExit, Serve, ServeTls, StartedBy, Strategy};
 use crate::config_file::{ConfigFile, ConfiguredRoutes};
+use crate::daemon::activation;
+use crate::daemon::door::Door;
+use crate::daemon::hand_over::Predecessor;
+use crate::daemon::idle;
+use crate::daemon::log::Log;
+use crate::daemon::making_room::{Room, make_room};
+use crate::daemon::origin::Origin;
 use crate::failure::Failure;
 use crate::output::Output;
 
 pub(crate) async fn run(args: Serve, home: &Home, output: &Output) -> Outcome {
     let signals = Signals::new()?;
-    match start(&args, home, output).await {
+    let origin = Origin::of_this_process();
+    if args.background.is_some() {
+        // The terminal's signals, and its end, are for others. It fails where that is so already.
+        let _ = rustix::process::setsid();
+    }
+    match begin(&args, home, origin, output).await {
         Ok(running) => {
             running.announce(output);
-            running.until_stopped(signals, output).await
+            running.until_replaced_or_stopped(signals, &args, output).await
         }
         Err(failure) => {
+            if args.background.is_some() {
+                tracing::error!("not started: {}", failure.message);
+            }
             // Whoever started us reads one line of stdout, whatever it says.
             output.json(&json!({
                 "event": "failed", "code": failure.code, "message": failure.message, "hint": failure.hint,
@@ -40,70 +55,185 @@ pub(crate) async fn run(args: Serve, home: &Home, output: &Output) -> Outcome {
 pub(crate) struct Running {
     pub(crate) router: LocalEdgeRouter,
     pub(crate) control: ControlServer,
-    home: Home,
+    pub(crate) home: Home,
+    /// The rest of what a process has that is a router and nothing else.
+    pub(crate) process: Option<Process>,
 }
 
-async fn start(args: &Serve, home: &Home, output: &Output) -> Result<Running, Failure> {
-    let mut config = defaults();
-    let mut file = ConfigFile::default();
-    let mut configured = ConfiguredRoutes::default();
-    if let Some(path) = &args.config {
-        (file, configured) = ConfigFile::read(path)?;
-        file.apply(&mut config);
+/// A process that is a router.
+pub(crate) struct Process {
+    pub(crate) door: Door,
+    pub(crate) origin: Option<Origin>,
+    pub(crate) log: Option<Log>,
+    pub(crate) started_by: &'static str,
+    /// What it was started with, as it was read then.
+    pub(crate) settings: Settings,
+    /// The router in whose place this one is. It ends with us.
+    pub(crate) predecessor: Option<Predecessor>,
+}
+
+/// What a router is started on.
+pub(crate) struct Seat {
+    pub(crate) lock: HomeLock,
+    /// Sockets that listen already; none where they are to be made.
+    pub(crate) listeners: Vec<TcpListener>,
+    /// Without one it logs to stderr.
+    pub(crate) log: Option<Log>,
+    pub(crate) started_by: &'static str,
+}
+
+impl From<HomeLock> for Seat {
+    fn from(lock: HomeLock) -> Self {
+        Self { lock, listeners: Vec::new(), log: None, started_by: "serve" }
     }
-    let asked = asked_for(args);
-    put_over(&mut config, &asked);
-    if args.threads.is_some() {
-        config.proxy.threads = args.threads;
-    }
-    apply_tls(&args.tls, &mut config);
-    if let Some(hosts) = args.hosts {
-        config.enable_hosts_file = hosts.into();
-    }
-    if !(args.lan || file.lan) {
-        loopback_only(&config.listen, "add --lan if that is what you want")?;
-    }
-    // Whether it saves or not, and the same that `hosts sync` has.
-    config.hosts.owner = Some(HostsOwner::of_home(home.path()).as_str().to_owned());
-    config.validate()?;
-    let lock = home.lock()?;
-    if args.no_save || !file.save {
-        return launch(config, &configured, lock).await;
-    }
-    config.state_dir = Some(home.path().to_owned());
-    let (saved, put_aside) = SavedSettings::load(home.path())?;
-    if let Some(warning) = put_aside {
-        output.say(&warning);
-    }
-    // A configuration file is read again at each start, so what it says goes before what was once typed.
-    let used = SavedSettings {
-        listen: if asked.listen.is_empty() && file.listen.is_none() { saved.listen.clone() } else { Vec::new() },
-        base_domain: saved.base_domain.clone().filter(|_| asked.base_domain.is_none() && file.base_domain.is_none()),
-        strategy: saved.strategy.filter(|_| asked.strategy.is_none() && file.strategy.is_none()),
-        tls: saved.tls.filter(|_| asked.tls.is_none() && args.tls.cert.is_none() && file.tls().is_none()),
+}
+
+async fn begin(args: &Serve, home: &Home, origin: Option<Origin>, output: &Output) -> Result<Running, Failure> {
+    // First, so that a mistake in them takes nobody's place.
+    let settings = Settings::read(args, home)?;
+    let started_by = match args.background {
+        None => "serve",
+        Some(StartedBy::Start) => "start",
+        Some(StartedBy::Command) => "command",
     };
-    if used != SavedSettings::default() {
-        put_over(&mut config, &used);
-        output.say(&format!("As the last time: {} (--no-save starts without that)", flags(&used)));
-    }
-    let running = launch(config, &configured, lock).await?;
-    // Now that they have been found good.
-    let kept = SavedSettings {
-        // What other machines can reach is asked for each time.
-        listen: match asked.listen.iter().all(|address| address.ip().is_loopback()) {
-            true if !asked.listen.is_empty() => asked.listen,
-            _ => saved.listen.clone(),
-        },
-        base_domain: asked.base_domain.or_else(|| saved.base_domain.clone()),
-        strategy: asked.strategy.or(saved.strategy),
-        tls: asked.tls.or(saved.tls),
+    let mut predecessor = None;
+    let (lock, listeners) = match args.take_over {
+        None => {
+            let listeners = activation::listeners()?;
+            let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
+            if !settings.lan {
+                loopback_only(&addresses, "add --lan if that is what you want")?;
+            }
+            (home.lock()?, listeners)
+        }
+        Some(drain) => {
+            let (mut old, given) = Predecessor::ask(home, drain).await?;
+            old.prepared().await?;
+            predecessor = Some(old);
+            (home.take_over(given.lock)?, given.listeners)
+        }
     };
-    if kept != saved
-        && let Err(error) = kept.save(home.path())
-    {
-        output.say(&format!("The next start will not know these settings: {error}"));
+    let log = args.background.map(|_| Log::open(home)).transpose()?;
+    let seat = Seat { lock, listeners, log: log.clone(), started_by };
+    let mut running = settings.start(args, seat, origin, output).await?;
+    if let Some(old) = &mut predecessor {
+        old.serving().await?;
+    }
+    if let Some(process) = &mut running.process {
+        process.predecessor = predecessor;
+    }
+    if let Some(log) = log {
+        // From here on nobody listens to what we say.
+        log.take_stderr()?;
+        std::env::set_current_dir(home.path())?;
     }
     Ok(running)
+}
+
+/// What a router is to be, by flags and configuration file.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    config: LocalEdgeRouterConfig,
+    file: Arc<ConfigFile>,
+    configured: Arc<ConfiguredRoutes>,
+    asked: SavedSettings,
+    /// Whether other machines may reach it.
+    lan: bool,
+}
+
+impl Settings {
+    pub(crate) fn read(args: &Serve, home: &Home) -> Result<Self, Failure> {
+        let mut config = defaults();
+        let mut file = ConfigFile::default();
+        let mut configured = ConfiguredRoutes::default();
+        if let Some(path) = &args.config {
+            (file, configured) = ConfigFile::read(path)?;
+            file.apply(&mut config);
+        }
+        let asked = asked_for(args);
+        put_over(&mut config, &asked);
+        if args.threads.is_some() {
+            config.proxy.threads = args.threads;
+        }
+        apply_tls(&args.tls, &mut config);
+        if let Some(hosts) = args.hosts {
+            config.enable_hosts_file = hosts.into();
+        }
+        let lan = args.lan || file.lan;
+        if !lan {
+            loopback_only(&config.listen, "add --lan if that is what you want")?;
+        }
+        // Whether it saves or not, and the same that `hosts sync` has.
+        config.hosts.owner = Some(HostsOwner::of_home(home.path()).as_str().to_owned());
+        config.validate()?;
+        if args.background.is_some() {
+            // It is about to work in another directory, and some of these are read again.
+            let (tls, hosts) = (&mut config.tls, &mut config.hosts);
+            for path in [&mut tls.cert_dir, &mut tls.cert, &mut tls.key, &mut hosts.path, &mut hosts.backup_dir] {
+                *path = path.as_ref().map(std::path::absolute).transpose()?;
+            }
+        }
+        Ok(Self { config, file: Arc::new(file), configured: Arc::new(configured), asked, lan })
+    }
+
+    /// Starts it, with what was saved.
+    pub(crate) async fn start(
+        self,
+        args: &Serve,
+        seat: Seat,
+        origin: Option<Origin>,
+        output: &Output,
+    ) -> Result<Running, Failure> {
+        let settings = self.clone();
+        let Self { mut config, file, configured, asked, .. } = self;
+        let (log, started_by, home) = (seat.log.clone(), seat.started_by, seat.lock.home().clone());
+        let idle_exit = args.idle_exit.unwrap_or(IdleExit::Never);
+        let with_process = |mut running: Running| {
+            let door = Door::open(&home, running.router.clone(), origin.clone(), started_by, idle_exit)?;
+            running.process = Some(Process { door, origin, log, started_by, settings, predecessor: None });
+            Ok(running)
+        };
+        if args.no_save || !file.save {
+            return with_process(launch(config, &configured, seat).await?);
+        }
+        config.state_dir = Some(home.path().to_owned());
+        let (saved, put_aside) = SavedSettings::load(home.path())?;
+        if let Some(warning) = put_aside {
+            output.say(&warning);
+        }
+        // A configuration file is read again at each start, so what it says goes before what was once typed.
+        let used = SavedSettings {
+            listen: if asked.listen.is_empty() && file.listen.is_none() { saved.listen.clone() } else { Vec::new() },
+            base_domain: saved
+                .base_domain
+                .clone()
+                .filter(|_| asked.base_domain.is_none() && file.base_domain.is_none()),
+            strategy: saved.strategy.filter(|_| asked.strategy.is_none() && file.strategy.is_none()),
+            tls: saved.tls.filter(|_| asked.tls.is_none() && args.tls.cert.is_none() && file.tls().is_none()),
+        };
+        if used != SavedSettings::default() {
+            put_over(&mut config, &used);
+            output.say(&format!("As the last time: {} (--no-save starts without that)", flags(&used)));
+        }
+        let running = launch(config, &configured, seat).await?;
+        // Now that they have been found good.
+        let kept = SavedSettings {
+            // What other machines can reach is asked for each time.
+            listen: match asked.listen.iter().all(|address| address.ip().is_loopback()) {
+                true if !asked.listen.is_empty() => asked.listen,
+                _ => saved.listen.clone(),
+            },
+            base_domain: asked.base_domain.or_else(|| saved.base_domain.clone()),
+            strategy: asked.strategy.or(saved.strategy),
+            tls: asked.tls.or(saved.tls),
+        };
+        if kept != saved
+            && let Err(error) = kept.save(home.path())
+        {
+            output.say(&format!("The next start will not know these settings: {error}"));
+        }
+        with_process(running)
+    }
 }
 
 /// What was typed of the settings that are saved.
@@ -184,25 +314,39 @@ pub(crate) fn defaults() -> LocalEdgeRouterConfig {
 pub(crate) async fn launch(
     config: LocalEdgeRouterConfig,
     configured: &ConfiguredRoutes,
-    lock: HomeLock,
+    seat: impl Into<Seat>,
 ) -> Result<Running, Failure> {
-    init_log();
+    let Seat { lock, listeners, log, started_by } = seat.into();
+    init_log(log.clone());
     raise_file_limit();
     let (strategy, base_domain) = (name(config.strategy).to_owned(), config.base_domain.clone());
     let home = lock.home().clone();
-    let router = LocalEdgeRouter::start(config).await?;
+    let router = if listeners.is_empty() {
+        LocalEdgeRouter::start(config).await?
+    } else {
+        LocalEdgeRouter::start_on(config, listeners).await?
+    };
     let opened = async {
         load(&router, configured).await?;
         let listen = router.proxy_addresses().iter().map(ToString::to_string).collect();
         let state_file = router.state_file().map(|file| file.display().to_string());
         let warnings = router.warnings().to_vec();
-        let info = ServerInfo { listen, strategy, base_domain, state_file, warnings };
+        let info = ServerInfo {
+            listen,
+            strategy,
+            base_domain,
+            state_file,
+            warnings,
+            url: Some(url(&router)),
+            started_by: Some(started_by.to_owned()),
+            log_file: log.map(|log| log.path().display().to_string()),
+        };
         Ok::<_, Failure>(ControlServer::start(lock, Arc::new(router.clone()), info)?)
     };
     match opened.await {
         Ok(control) => {
             router.start_health_checking();
-            Ok(Running { router, control, home })
+            Ok(Running { router, control, home, process: None })
         }
         Err(error) => {
             router.close().await;
@@ -231,7 +375,7 @@ impl Signals {
     }
 
     /// The exit code that a shell shows for the signal.
-    async fn next(&mut self) -> u8 {
+    pub(crate) async fn next(&mut self) -> u8 {
         let [interrupt, terminate, hangup] = &mut self.0;
         tokio::select! {
             _ = interrupt.recv() => 130,
@@ -244,12 +388,7 @@ impl Signals {
 impl Running {
     /// The URL of the router's own page.
     pub(crate) fn url(&self) -> String {
-        let base = &self.router.config().base_domain;
-        let scheme = if self.router.config().enable_tls { "https" } else { "http" };
-        match self.router.proxy_addresses().first() {
-            Some(address) => format!("{scheme}://{base}:{}", address.port()),
-            None => format!("{scheme}://{base}"),
-        }
+        url(&self.router)
     }
 
     fn announce(&self, output: &Output) {
@@ -261,7 +400,12 @@ impl Running {
             "url": self.url(),
             "home": self.home.path(),
         }));
-        if io::stderr().is_terminal() {
+        if self.process.as_ref().is_some_and(|process| process.log.is_some()) {
+            // Whoever waits for that line has read all there is to read.
+            if let Ok(nothing) = std::fs::OpenOptions::new().write(true).open("/dev/null") {
+                let _ = rustix::stdio::dup2_stdout(nothing);
+            }
+        } else if io::stderr().is_terminal() {
             output.say(&format!(
                 "Routes are served at {} — mastra-router add NAME PORT adds one, Ctrl-C ends.",
                 self.url()
@@ -275,6 +419,39 @@ impl Running {
             _ = signals.next() => {}
             () = self.control.stop_requested() => {}
         }
+        self.stop(signals, output).await
+    }
+
+    /// As [`until_stopped`](Self::until_stopped), of a process that is a router: it also ends when it is of no use, where
+    /// that was asked for, and when another one has taken its place.
+    async fn until_replaced_or_stopped(mut self, mut signals: Signals, args: &Serve, output: &Output) -> Outcome {
+        loop {
+            let Self { router, control, process: Some(process), .. } = &mut self else {
+                return self.until_stopped(signals, output).await;
+            };
+            let Door { successors, idle_exit, .. } = &mut process.door;
+            let successor = tokio::select! {
+                _ = signals.next() => break,
+                () = control.stop_requested() => break,
+                () = idle::over(router, control.clients(), idle_exit.clone()) => {
+                    tracing::info!("ending: there was neither a route nor a client for a while");
+                    break;
+                }
+                Some(successor) = successors.recv() => successor,
+            };
+            self = match make_room(self, successor, &mut signals, args, output).await? {
+                Room::Made => return Ok(ExitCode::SUCCESS),
+                Room::Stop(running) => {
+                    self = running;
+                    break;
+                }
+                Room::Kept(running) => running,
+            };
+        }
+        self.stop(signals, output).await
+    }
+
+    async fn stop(self, mut signals: Signals, output: &Output) -> Outcome {
         let orderly = async {
             self.router.close().await;
             self.control.stop().await;
@@ -287,6 +464,16 @@ impl Running {
                 Ok(ExitCode::from(code))
             }
         }
+    }
+}
+
+/// The URL of a router's own page.
+fn url(router: &LocalEdgeRouter) -> String {
+    let base = &router.config().base_domain;
+    let scheme = if router.config().enable_tls { "https" } else { "http" };
+    match router.proxy_addresses().first() {
+        Some(address) => format!("{scheme}://{base}:{}", address.port()),
+        None => format!("{scheme}://{base}"),
     }
 }
 
@@ -304,17 +491,19 @@ fn raise_file_limit() {
     }
 }
 
-fn init_log() {
+fn init_log(file: Option<Log>) {
     let level = std::env::var("MASTRA_ROUTER_LOG").ok().and_then(|l| l.parse().ok()).unwrap_or(tracing::Level::INFO);
     let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-    // Fails where a log is set up already, which then is as good.
-    let _ = tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_max_level(level)
-        .with_writer(std::io::stderr)
         .with_target(false)
-        .with_ansi(color)
+        .with_ansi(color && file.is_none())
         // They would go to stderr too, where a reader that has gone is what went wrong.
         .log_internal_errors(false)
-        .compact()
-        .try_init();
+        .compact();
+    // Fails where a log is set up already, which then is as good.
+    let _ = match file {
+        Some(file) => log.with_writer(file).try_init(),
+        None => log.with_writer(std::io::stderr).try_init(),
+    };
 }

@@ -158,7 +158,8 @@ fn files_can_be_read(desk: &Desk) {
                 whole.lines().for_each(|line| drop(serde_json::from_str::<Value>(line).unwrap()));
             }
             "settings.json" => drop(serde_json::from_slice::<Value>(&std::fs::read(&path).unwrap()).unwrap()),
-            "control.sock" | "router.lock" | "routes.lock" | "routes.journal.new" | "settings.json.new" => {}
+            "control.sock" | "daemon.sock" | "daemon.new" => {}
+            "router.lock" | "routes.lock" | "routes.journal.new" | "settings.json.new" => {}
             _ => panic!("what is {name}?"),
         }
     }

@@ -9,12 +9,14 @@
 mod app;
 mod commands;
 mod config;
+mod daemon;
 mod demo;
 mod ending;
 mod home;
 mod hosts;
 mod kills;
 mod refused;
+mod restart;
 mod router;
 mod saved;
 mod terminal;

@@ -43,6 +43,8 @@ fn help_is_complete() {
         "MASTRA_ROUTER_CERT_DIR",
         "MASTRA_ROUTER_HOME",
         "MASTRA_ROUTER_LOG",
+        "MASTRA_ROUTER_NO_START",
+        "MASTRA_ROUTER_IDLE_EXIT",
         "NO_COLOR",
         "3 not found, 4 conflict",
         "--json",
@@ -51,8 +53,8 @@ fn help_is_complete() {
         assert!(help.contains(part), "no {part} in {help}");
     }
     for command in [
-        "demo", "serve", "add", "update", "rm", "list", "get", "url", "health", "port", "watch", "status", "stop",
-        "tls", "env",
+        "demo", "serve", "start", "restart", "add", "update", "rm", "list", "get", "url", "health", "port", "watch",
+        "status", "stop", "logs", "tls", "env",
     ] {
         assert!(help.contains(&format!("\n  {command} ")), "no {command} in {help}");
         assert!(desk.run([command, "--help"]).ok().stdout.contains("Usage: mastra-router"), "{command}");

@@ -50,6 +50,9 @@ impl Desk {
             .env("HOME", self.dir.path())
             .env("MASTRA_ROUTER_HOME", self.home())
             .env("TMPDIR", self.path("tmp"))
+            // A router that a command started would stay; the tests that are about it take this away.
+            .env("MASTRA_ROUTER_NO_START", "1")
+            .env_remove("MASTRA_ROUTER_IDLE_EXIT")
             .env_remove("MASTRA_ROUTER_LOG")
             .env_remove("SUDO_UID")
             .env_remove("MASTRA_ROUTER_CERT_DIR")

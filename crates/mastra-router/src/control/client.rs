@@ -1,7 +1,9 @@
 //! A router in another process, used like one in this.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_util::stream;
@@ -27,11 +29,14 @@ use crate::route::{RouteConfig, RouteHealthStatus, RouteInfo, RouteUpdate};
 
 /// Events a listener may fall behind by before it loses the oldest.
 const EVENTS_KEPT: usize = 256;
+/// How often a client with patience tries. A connection that fails costs microseconds.
+const TRY_EVERY: Duration = Duration::from_millis(10);
 
 /// Talks to the router of a home. Each call is a connection of its own, which on a Unix socket costs next to nothing.
 #[derive(Clone, Debug)]
 pub struct ControlClient {
     socket: PathBuf,
+    patience: Duration,
 }
 
 impl ControlClient {
@@ -40,14 +45,21 @@ impl ControlClient {
     /// # Errors
     /// [`RouterError::Unreachable`].
     pub async fn connect(home: &Home) -> Result<Self> {
-        let client = Self { socket: home.socket_path() };
+        let client = Self::new(home);
         client.open().await?;
         Ok(client)
     }
 
     /// A client of the router in `home`, whether one runs or not: each call finds out.
     pub fn new(home: &Home) -> Self {
-        Self { socket: home.socket_path() }
+        Self { socket: home.socket_path(), patience: Duration::ZERO }
+    }
+
+    /// With calls that wait this long for a router where none listens: one that is taking the place of another will. What
+    /// was sent already is not sent again.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// What the router says of itself.
@@ -87,10 +99,20 @@ impl ControlClient {
     }
 
     async fn open(&self) -> Result<UnixStream> {
-        UnixStream::connect(&self.socket).await.map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused => self.unreachable("none runs there"),
-            _ => self.unreachable(error),
-        })
+        let began = Instant::now();
+        loop {
+            let error = match UnixStream::connect(&self.socket).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => error,
+            };
+            match error.kind() {
+                ErrorKind::NotFound | ErrorKind::ConnectionRefused if began.elapsed() < self.patience => {
+                    tokio::time::sleep(TRY_EVERY).await;
+                }
+                ErrorKind::NotFound | ErrorKind::ConnectionRefused => return Err(self.unreachable("none runs there")),
+                _ => return Err(self.unreachable(error)),
+            }
+        }
     }
 
     async fn call<T: DeserializeOwned>(&self, method: Method, path: &str, body: Option<&impl Serialize>) -> Result<T> {

@@ -17,10 +17,11 @@ use axum::routing::{delete, get, post};
 use futures_util::Stream;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixListener;
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 
+use super::counted::Counted;
 use super::wire::{
     EventJson, HealthJson, PortJson, ProblemJson, RequestJson, RouteConfigJson, RouteJson, RouteUpdateJson, RouterJson,
     time,
@@ -35,6 +36,12 @@ use crate::route::RouteInfo;
 const BODY_MAX: usize = 64 * 1024;
 /// How long open answers may take once the server is to stop.
 const STOP_MOST: Duration = Duration::from_secs(2);
+/// How long it takes at most until a connection that waits is accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+/// How long a client may be connected and not have asked yet.
+const ASK_MOST: Duration = Duration::from_millis(200);
+/// How long they may take when another router is to go on: as long as one that waits for a health check.
+const CLOSE_MOST: Duration = Duration::from_secs(15);
 
 /// What the server says of its router.
 #[derive(Clone, Debug, Default)]
@@ -49,14 +56,24 @@ pub struct ServerInfo {
     pub state_file: Option<String>,
     /// What of the saved state could not be put back.
     pub warnings: Vec<String>,
+    /// URL of the router's own page.
+    pub url: Option<String>,
+    /// How the router came to run, in one word.
+    pub started_by: Option<String>,
+    /// File that the router logs to.
+    pub log_file: Option<String>,
 }
 
 /// A control door that is open.
 #[must_use = "a server that is dropped stops"]
 pub struct ControlServer {
     task: JoinHandle<()>,
+    /// True once streams of events are to end.
     stop: watch::Sender<bool>,
+    /// True once connections without a request are to end.
+    shut: watch::Sender<bool>,
     stop_requested: watch::Receiver<bool>,
+    clients: watch::Sender<usize>,
     socket: PathBuf,
     lock: HomeLock,
 }
@@ -89,20 +106,22 @@ impl ControlServer {
         std::fs::set_permissions(&socket, mode).map_err(failed)?;
 
         let (stop, stopped) = watch::channel(false);
+        let (shut, mut ended) = watch::channel(false);
         let (ask_stop, stop_requested) = watch::channel(false);
         let home = lock.home().path().display().to_string();
         let started_at = SystemTime::now();
-        let door = Door { router, info, home, started_at, ask_stop, stop: stopped.clone() };
+        let door = Door { router, info, home, started_at, ask_stop, stop: stopped };
         let app = app(Arc::new(door));
-        let mut ended = stopped;
+        let clients = watch::Sender::new(0);
+        let listener = OwnUser { listener, clients: clients.clone() };
         let task = tokio::spawn(async move {
             let until = async move {
                 let _ = ended.wait_for(|stop| *stop).await;
             };
             // Accepting never fails for good: errors are waited out inside.
-            let _ = axum::serve(OwnUser(listener), app).with_graceful_shutdown(until).await;
+            let _ = axum::serve(listener, app).with_graceful_shutdown(until).await;
         });
-        Ok(Self { task, stop, stop_requested, socket, lock })
+        Ok(Self { task, stop, shut, stop_requested, clients, socket, lock })
     }
 
     /// Ends when a client has asked the router to stop.
@@ -113,30 +132,64 @@ impl ControlServer {
         }
     }
 
+    /// How many clients are connected.
+    pub fn clients(&self) -> watch::Receiver<usize> {
+        self.clients.subscribe()
+    }
+
+    /// A copy of the home's lock, as [`HomeLock::try_clone`].
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn lock_copy(&self) -> std::io::Result<std::fs::File> {
+        self.lock.try_clone()
+    }
+
     /// Closes the door: open answers end, then the socket is removed and the home given up.
-    pub async fn stop(mut self) {
+    pub async fn stop(self) {
+        drop(self.close_within(STOP_MOST).await);
+    }
+
+    /// As [`stop`](Self::stop), but the home is kept, and open answers may take as long as a registration does that waits
+    /// for a health check.
+    pub async fn close(self) -> HomeLock {
+        self.close_within(CLOSE_MOST).await
+    }
+
+    async fn close_within(mut self, most: Duration) -> HomeLock {
+        // First, so that nobody finds a door that is about to be shut.
+        let _ = std::fs::remove_file(&self.socket);
         self.stop.send_replace(true);
-        if tokio::time::timeout(STOP_MOST, &mut self.task).await.is_err() {
+        // Who has found it is about to ask. One that waits in the system's queue is accepted within the first pause.
+        tokio::time::sleep(ACCEPT_PAUSE).await;
+        let mut clients = self.clients.subscribe();
+        let _ = tokio::time::timeout(ASK_MOST, clients.wait_for(|open| *open == 0)).await;
+        self.shut.send_replace(true);
+        if tokio::time::timeout(most, &mut self.task).await.is_err() {
             self.task.abort();
         }
-        let _ = std::fs::remove_file(&self.socket);
-        drop(self.lock);
+        self.lock
     }
 }
 
 /// Connections of the own user, and of root, who could read the router's memory anyway.
-struct OwnUser(UnixListener);
+struct OwnUser {
+    listener: UnixListener,
+    clients: watch::Sender<usize>,
+}
 
 impl axum::serve::Listener for OwnUser {
-    type Io = UnixStream;
+    type Io = Counted;
     type Addr = ();
 
-    async fn accept(&mut self) -> (UnixStream, ()) {
+    async fn accept(&mut self) -> (Counted, ()) {
         let own = rustix::process::geteuid().as_raw();
         loop {
-            match self.0.accept().await {
+            match self.listener.accept().await {
                 Ok((io, _)) => match io.peer_cred() {
-                    Ok(peer) if peer.uid() == own || peer.uid() == 0 => return (io, ()),
+                    Ok(peer) if peer.uid() == own || peer.uid() == 0 => {
+                        return (Counted::new(io, self.clients.clone()), ());
+                    }
                     _ => tracing::warn!("another user's connection to the control socket was refused"),
                 },
                 Err(error) => {
@@ -312,6 +365,9 @@ async fn status(State(door): Shared) -> Answer {
         routes: door.router.route_count().await?,
         state_file: door.info.state_file.clone(),
         warnings: door.info.warnings.clone(),
+        url: door.info.url.clone(),
+        started_by: door.info.started_by.clone(),
+        log_file: door.info.log_file.clone(),
     })
 }
 

@@ -87,6 +87,13 @@ impl HostsFollower {
         }
     }
 
+    /// Ends and leaves the names in the file, for another process of the same owner. A write that is going on may still end.
+    pub fn leave(&self) {
+        if let Some(task) = self.task.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            task.abort();
+        }
+    }
+
     /// Removes the names and ends; a write that is going on is finished first. Calling it again does nothing.
     ///
     /// # Cancel safety

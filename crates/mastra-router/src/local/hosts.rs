@@ -79,6 +79,13 @@ impl RouterHosts {
         self.manager.clone()
     }
 
+    /// Leaves the names to another process.
+    pub(super) fn leave(&self) {
+        if let Some(follower) = self.follower.get() {
+            follower.leave();
+        }
+    }
+
     /// Takes the names out again.
     pub(super) async fn stop(&self) {
         if let Some(follower) = self.follower.get() {

@@ -1,12 +1,13 @@
 //! The router of this process: the only file that names all parts. It starts them, joins them, and stops them in order.
 
 mod admission;
+mod handing_over;
 mod hosts;
 mod provider;
 mod saving;
 mod tls;
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -23,7 +24,7 @@ use crate::health::{HealthChecker, HealthMonitor, HealthSettings};
 use crate::hosts::HostsManager;
 use crate::name::BaseDomain;
 use crate::ports::PortManager;
-use crate::proxy::ReverseProxy;
+use crate::proxy::{Clients, ReverseProxy};
 use crate::registry::{Configured, RouteRegistry};
 use crate::requests::RequestFeed;
 use crate::route::{HealthPath, Route, RouteConfig, RouteInfo, RouteSpec};
@@ -71,6 +72,10 @@ struct Inner {
     requests: Arc<RequestFeed>,
     /// Held while the proxy is started or stopped, so that it is done once.
     proxy: Mutex<Option<ReverseProxy>>,
+    /// Sockets that were given to the router, until its proxy starts.
+    given: std::sync::Mutex<Vec<TcpListener>>,
+    /// Those of the proxy that was started last.
+    clients: RwLock<Option<Clients>>,
     /// Where the proxy listens; empty while it does not.
     addresses: RwLock<Vec<SocketAddr>>,
     closed: AtomicBool,
@@ -129,6 +134,8 @@ impl LocalEdgeRouter {
             events,
             requests: Arc::new(RequestFeed::new()),
             proxy: Mutex::new(None),
+            given: std::sync::Mutex::default(),
+            clients: RwLock::default(),
             addresses: RwLock::default(),
             closed: AtomicBool::new(false),
             saving,
@@ -348,19 +355,21 @@ impl Inner {
 
     fn start_proxy(&self, proxy: &mut Option<ReverseProxy>) -> Result<()> {
         let health = self.health.clone();
-        let running = ReverseProxy::start(
-            &self.config.listen_addresses(),
-            self.base.clone(),
-            self.config.proxy.clone(),
-            self.registry.reader(),
-            Arc::new(move |id| health.suspect(id)),
-            self.tls.for_proxy(),
-            Some(self.requests.clone()),
-        )?;
+        let given = std::mem::take(&mut *self.given.lock().unwrap_or_else(PoisonError::into_inner));
+        let (base, config, reader) = (self.base.clone(), self.config.proxy.clone(), self.registry.reader());
+        let suspect = Arc::new(move |id: &crate::route::RouteId| health.suspect(id));
+        let (tls, requests) = (self.tls.for_proxy(), self.requests.clone());
+        let running = if given.is_empty() {
+            let addresses = self.config.listen_addresses();
+            ReverseProxy::start(&addresses, base, config, reader, suspect, tls, Some(requests))?
+        } else {
+            ReverseProxy::start_on(given, base, config, reader, suspect, tls, Some(requests))?
+        };
         if let Some(address) = running.addresses().first() {
             self.urls.set_proxy_port(address.port());
         }
         self.set_addresses(running.addresses().to_vec());
+        *self.clients.write().unwrap_or_else(PoisonError::into_inner) = Some(running.clients());
         *proxy = Some(running);
         Ok(())
     }

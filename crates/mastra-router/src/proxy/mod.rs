@@ -22,7 +22,7 @@ use std::thread::JoinHandle;
 use tokio::sync::{Semaphore, watch};
 
 use self::page::Routes;
-use self::worker::Worker;
+use self::worker::{Stop, Worker};
 use crate::certificates::Certificates;
 use crate::config::ProxyConfig;
 use crate::error::{Result, RouterError};
@@ -89,7 +89,10 @@ impl Shared {
 #[must_use = "a proxy that is dropped stops"]
 pub struct ReverseProxy {
     addresses: Vec<SocketAddr>,
-    stop: watch::Sender<bool>,
+    /// Copies of the sockets that the workers listen on, for whoever is to listen on them too.
+    listeners: Vec<TcpListener>,
+    clients: Clients,
+    stop: watch::Sender<Stop>,
     workers: Vec<JoinHandle<()>>,
 }
 
@@ -111,16 +114,49 @@ impl ReverseProxy {
         tls: ProxyTls,
         observer: Option<Arc<dyn RequestObserver>>,
     ) -> Result<Self> {
-        let threads = config.threads.unwrap_or_else(default_threads);
-        let (bound, per_worker) = bind_all(addresses, threads)?;
-        let most = config.max_connections.min(descriptors() / 2);
-        let places = Arc::new(Semaphore::new(most.clamp(1, Semaphore::MAX_PERMITS)));
+        let bound = bind_all(addresses, config.threads.unwrap_or_else(default_threads))?;
+        Self::serve(bound, base, config, reader, suspect, tls, observer)
+    }
+
+    /// As [`start`](Self::start), on sockets that listen already: those of another proxy
+    /// ([`listeners`](Self::listeners)), or of a service manager. Connections that wait in their queues are served.
+    ///
+    /// # Errors
+    /// [`RouterError::Listen`] for a socket that is of no use.
+    pub fn start_on(
+        listeners: Vec<TcpListener>,
+        base: BaseDomain,
+        config: ProxyConfig,
+        reader: watch::Receiver<Arc<RouteTable>>,
+        suspect: Suspect,
+        tls: ProxyTls,
+        observer: Option<Arc<dyn RequestObserver>>,
+    ) -> Result<Self> {
+        let bound = share(listeners, config.threads.unwrap_or_else(default_threads))?;
+        Self::serve(bound, base, config, reader, suspect, tls, observer)
+    }
+
+    fn serve(
+        (bound, per_worker): (Vec<SocketAddr>, PerWorker),
+        base: BaseDomain,
+        config: ProxyConfig,
+        reader: watch::Receiver<Arc<RouteTable>>,
+        suspect: Suspect,
+        tls: ProxyTls,
+        observer: Option<Arc<dyn RequestObserver>>,
+    ) -> Result<Self> {
+        let most = config.max_connections.min(descriptors() / 2).clamp(1, Semaphore::MAX_PERMITS);
+        let places = Arc::new(Semaphore::new(most));
+        let copies: std::io::Result<_> = per_worker.iter().flatten().map(TcpListener::try_clone).collect();
+        let listeners = copies.map_err(|source| RouterError::Thread { source })?;
         let limits = http1::Limits::default();
         let has_port_443 = bound.iter().any(|address| address.port() == 443);
         let shared =
             Arc::new(Shared { base, config, limits, suspect, tls, observer, has_port_443, streams: streams() });
-        let (stop, stopped) = watch::channel(false);
-        let mut proxy = Self { addresses: bound, stop, workers: Vec::with_capacity(threads) };
+        let (stop, stopped) = watch::channel(Stop::No);
+        let workers = Vec::with_capacity(per_worker.len());
+        let clients = Clients { places: places.clone(), most };
+        let mut proxy = Self { addresses: bound, listeners, clients, stop, workers };
         for (i, listeners) in per_worker.into_iter().enumerate() {
             let (reader, shared, places) = (reader.clone(), shared.clone(), places.clone());
             let worker = Worker { listeners, reader, shared, places, stop: stopped.clone() };
@@ -140,11 +176,42 @@ impl ReverseProxy {
         &self.addresses
     }
 
+    /// Copies of the sockets it listens on, several for one address where the system spreads connections over them. Another
+    /// proxy that has all of them misses no connection, whichever of the two accepts.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn listeners(&self) -> std::io::Result<Vec<TcpListener>> {
+        self.listeners.iter().map(TcpListener::try_clone).collect()
+    }
+
+    /// Counts the clients that are connected, also once it was told to stop.
+    pub(crate) fn clients(&self) -> Clients {
+        self.clients.clone()
+    }
+
+    /// Takes no more connections, since another proxy listens on the same sockets. Connections that are open go on: an
+    /// exchange and what comes of it until `drain` is over, one without a request for a few seconds, in which a request is
+    /// answered with `Connection: close`. Returns when all have ended, or, when `cut_short` ends, as [`stop`](Self::stop).
+    pub async fn hand_over(mut self, drain: std::time::Duration, cut_short: impl Future<Output = ()>) {
+        self.listeners.clear();
+        self.stop.send_replace(Stop::HandOver(drain));
+        let workers = std::mem::take(&mut self.workers);
+        let mut joined = tokio::task::spawn_blocking(|| workers.into_iter().for_each(|w| drop(w.join())));
+        tokio::select! {
+            _ = &mut joined => return,
+            () = cut_short => {}
+        }
+        self.stop.send_replace(Stop::Drain);
+        let _ = joined.await;
+    }
+
     /// Takes no more connections, lets open exchanges end within the drain timeout, and ends what is left.
     ///
     /// Once it has been polled, the proxy stops even if this is dropped.
     pub async fn stop(mut self) {
-        self.stop.send_replace(true);
+        self.listeners.clear();
+        self.stop.send_replace(Stop::Drain);
         let workers = std::mem::take(&mut self.workers);
         let joined = tokio::task::spawn_blocking(|| workers.into_iter().for_each(|w| drop(w.join())));
         let _ = joined.await;
@@ -153,7 +220,51 @@ impl ReverseProxy {
 
 impl Drop for ReverseProxy {
     fn drop(&mut self) {
-        self.stop.send_replace(true);
+        self.stop.send_replace(Stop::Drain);
+    }
+}
+
+/// Spreads sockets that listen over the workers: none is left out, and each worker has one of every address.
+fn share(listeners: Vec<TcpListener>, threads: usize) -> Result<(Vec<SocketAddr>, PerWorker)> {
+    let mut of: Vec<(SocketAddr, Vec<TcpListener>)> = Vec::new();
+    for listener in listeners {
+        let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
+        let address = listener.local_addr().map_err(|source| RouterError::Listen { address: unknown, source })?;
+        listener.set_nonblocking(true).map_err(|source| RouterError::Listen { address, source })?;
+        match of.iter_mut().find(|(known, _)| *known == address) {
+            Some((_, sockets)) => sockets.push(listener),
+            None => of.push((address, vec![listener])),
+        }
+    }
+    let mut per_worker: PerWorker = (0..threads).map(|_| Vec::new()).collect();
+    let mut bound = Vec::with_capacity(of.len());
+    for (address, mut sockets) in of {
+        for i in 0..threads.saturating_sub(sockets.len()) {
+            // Two workers that wait on one socket: whichever is quicker has the connection.
+            let copy = sockets.get(i).map(TcpListener::try_clone).transpose();
+            sockets.extend(copy.map_err(|source| RouterError::Listen { address, source })?);
+        }
+        bound.push(address);
+        for (i, socket) in sockets.into_iter().enumerate() {
+            if let Some(worker) = per_worker.get_mut(i % threads.max(1)) {
+                worker.push(socket);
+            }
+        }
+    }
+    Ok((bound, per_worker))
+}
+
+/// The clients of a proxy.
+#[derive(Clone)]
+pub(crate) struct Clients {
+    places: Arc<Semaphore>,
+    most: usize,
+}
+
+impl Clients {
+    /// How many are connected.
+    pub(crate) fn count(&self) -> usize {
+        self.most.saturating_sub(self.places.available_permits())
     }
 }
 

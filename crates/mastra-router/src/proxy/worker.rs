@@ -31,7 +31,7 @@ struct View {
 
 thread_local! {
     static VIEW: RefCell<Option<View>> = const { RefCell::new(None) };
-    static DRAINING: Cell<bool> = const { Cell::new(false) };
+    static STOPPING: Cell<Stopping> = const { Cell::new(Stopping::Not) };
     /// Counts the times that idle connections were asked to make room.
     static SHED: Cell<u64> = const { Cell::new(0) };
     /// The tasks of this thread's connections, to be woken when draining begins. Slots are used again.
@@ -53,9 +53,38 @@ pub(crate) fn with_table<R>(read: impl FnOnce(&RouteTable, u64) -> R) -> R {
     })
 }
 
+/// How a proxy is to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Not at all.
+    No,
+    /// Connections without an exchange at once, others within the drain timeout.
+    Drain,
+    /// Another proxy has the listeners; exchanges may take this long.
+    HandOver(Duration),
+}
+
+/// What that means for connections.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stopping {
+    Not,
+    /// Who has not been told that its connection ends may still send a request.
+    AfterOneMore,
+    Now,
+}
+
+/// How long a connection without a request is kept in a hand-over. A client that uses it again does within this, or is
+/// used to find it closed.
+const IDLE_IN_HAND_OVER: Duration = Duration::from_secs(5);
+
 /// Whether the connections of this thread are to end after the exchange they are in.
 pub(crate) fn is_draining() -> bool {
-    DRAINING.get()
+    STOPPING.get() != Stopping::Not
+}
+
+/// Whether those of them that are in none are to end now.
+pub(crate) fn closes_idle() -> bool {
+    STOPPING.get() == Stopping::Now
 }
 
 /// Counts a connection for as long as it is kept, and wakes it when draining begins.
@@ -101,8 +130,8 @@ fn shed_idle() {
     wake_all();
 }
 
-fn start_draining() {
-    DRAINING.set(true);
+fn set_stopping(stopping: Stopping) {
+    STOPPING.set(stopping);
     wake_all();
 }
 
@@ -118,8 +147,7 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     /// Places for connections, of all workers.
     pub(crate) places: Arc<Semaphore>,
-    /// True once the proxy is to stop.
-    pub(crate) stop: watch::Receiver<bool>,
+    pub(crate) stop: watch::Receiver<Stop>,
 }
 
 impl Worker {
@@ -138,15 +166,14 @@ impl Worker {
     async fn serve(mut self) -> io::Result<()> {
         let table = self.reader.borrow_and_update().clone();
         VIEW.set(Some(View { reader: self.reader, table, generation: 1 }));
-        DRAINING.set(false);
-        let drain = self.shared.config.drain_timeout;
+        STOPPING.set(Stopping::Not);
         let mut accepting = Vec::new();
         for listener in self.listeners {
             let listener = TcpListener::from_std(listener)?;
             accepting.push(tokio::spawn(accept(listener, self.shared.clone(), self.places.clone())));
         }
         // An error means that the handle is gone, which asks for the same.
-        let _ = self.stop.wait_for(|stop| *stop).await;
+        let _ = self.stop.wait_for(|stop| *stop != Stop::No).await;
         for task in &accepting {
             task.abort();
         }
@@ -154,13 +181,34 @@ impl Worker {
             // Waits until the listener is closed.
             let _ = task.await;
         }
-        start_draining();
-        let deadline = Instant::now() + drain;
-        while tracked() > 0 && Instant::now() < deadline {
-            // A look now and then, and only while stopping, is simpler than a signal on the path of every connection.
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        drain(self.stop, self.shared.config.drain_timeout).await;
         Ok(())
+    }
+}
+
+/// Waits until the connections of this thread have ended, or their time is over.
+async fn drain(stop: watch::Receiver<Stop>, timeout: Duration) {
+    let began = Instant::now();
+    let mut ending: Option<Instant> = None;
+    while tracked() > 0 {
+        match (*stop.borrow(), ending) {
+            (Stop::HandOver(drain), _) if began.elapsed() < drain => {
+                let idle_over = began.elapsed() >= IDLE_IN_HAND_OVER;
+                let stopping = if idle_over { Stopping::Now } else { Stopping::AfterOneMore };
+                if STOPPING.get() != stopping {
+                    set_stopping(stopping);
+                }
+            }
+            (Stop::HandOver(_), _) => return,
+            (_, None) => {
+                set_stopping(Stopping::Now);
+                ending = Some(Instant::now());
+            }
+            (_, Some(ending)) if ending.elapsed() >= timeout => return,
+            _ => {}
+        }
+        // A look now and then, and only while stopping, is simpler than a signal on the path of every connection.
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
@@ -173,7 +221,14 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, places: Arc<Semaphor
                 rest = REST_FIRST;
                 // Taken only now: a listener that held a place while nobody comes would keep it from the other listeners.
                 // Meanwhile those behind this one wait in the system's queue.
-                let Ok(place) = place(&places).await else { return };
+                // Where there is one, nothing is waited for: a stop at this point would lose the connection.
+                let place = match places.clone().try_acquire_owned() {
+                    Ok(place) => place,
+                    Err(_) => match place(&places).await {
+                        Ok(place) => place,
+                        Err(_) => return,
+                    },
+                };
                 let _ = io.set_nodelay(true);
                 tokio::spawn(serve(io, peer, local, shared.clone(), place));
             }

@@ -31,10 +31,12 @@ fn the_transcripts_hold() {
 
     let dir = tempfile::tempdir().unwrap();
     let script = script(&steps);
-    let mut shell = shell(dir.path());
-    shell.arg("-c").arg(&script).stdout(Stdio::piped()).process_group(0);
-    let child = shell.spawn().unwrap();
+    let mut bash = shell(dir.path());
+    bash.arg("-c").arg(&script).stdout(Stdio::piped()).process_group(0);
+    let child = bash.spawn().unwrap();
     let output = within(Duration::from_secs(60), child.id(), || child.wait_with_output().unwrap());
+    // Where a step fails, what it started in a session of its own is there still.
+    let _ = shell(dir.path()).args(["-c", "mastra-router stop --timeout 5s"]).output();
     let said = String::from_utf8(output.stdout).unwrap();
     let mut outputs = said.split(MARK);
     assert_eq!(outputs.next().unwrap(), "");

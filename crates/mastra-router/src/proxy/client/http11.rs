@@ -72,7 +72,7 @@ pub(super) async fn serve<S: ClientIo>(
         }
         // Boxed, so that a connection without a request has no room for one.
         match Box::pin(client.exchange(shared)).await {
-            Next::KeepAlive if worker::is_draining() => break,
+            Next::KeepAlive if worker::closes_idle() => break,
             Next::KeepAlive => {}
             Next::Close => break,
             Next::Linger => return Box::pin(client.linger()).await,

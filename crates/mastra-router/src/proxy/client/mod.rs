@@ -121,7 +121,7 @@ async fn wait<S: Source>(io: &mut S, input: &mut Option<Buffer>, mut idle: Pin<&
     idle.as_mut().restart();
     let shed = worker::times_shed();
     poll_fn(|cx| {
-        if worker::is_draining() {
+        if worker::closes_idle() {
             return Poll::Ready(false);
         }
         match poll_fill(io, input, false, cx) {

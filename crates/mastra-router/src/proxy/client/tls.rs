@@ -39,7 +39,7 @@ pub(super) async fn serve(
     idle: Pin<&mut IdleTimer>,
 ) {
     let mut accepted = Box::pin(accept(Begun { input, io }, local, shared));
-    let accepted = poll_fn(|cx| if worker::is_draining() { Poll::Ready(None) } else { accepted.as_mut().poll(cx) });
+    let accepted = poll_fn(|cx| if worker::closes_idle() { Poll::Ready(None) } else { accepted.as_mut().poll(cx) });
     let Ok(Some(stream)) = tokio::time::timeout(shared.config.head_timeout, accepted).await else { return };
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let stream = Secure(stream);
