@@ -2,6 +2,7 @@
 
 mod admission;
 mod hosts;
+mod leases;
 mod provider;
 mod saving;
 mod tls;
@@ -14,6 +15,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Mutex, MutexGuard, broadcast};
 
 use self::hosts::RouterHosts;
+use self::leases::Leases;
 use self::saving::{Restored, Saving};
 use self::tls::RouterTls;
 use crate::config::{LocalEdgeRouterConfig, RoutingStrategy};
@@ -69,6 +71,7 @@ struct Inner {
     ports: Arc<PortManager>,
     events: broadcast::Sender<RouterEvent>,
     requests: Arc<RequestFeed>,
+    leases: Leases,
     /// Held while the proxy is started or stopped, so that it is done once.
     proxy: Mutex<Option<ReverseProxy>>,
     /// Where the proxy listens; empty while it does not.
@@ -128,6 +131,7 @@ impl LocalEdgeRouter {
             ports: Arc::new(ports),
             events,
             requests: Arc::new(RequestFeed::new()),
+            leases: Leases::default(),
             proxy: Mutex::new(None),
             addresses: RwLock::default(),
             closed: AtomicBool::new(false),
@@ -142,6 +146,7 @@ impl LocalEdgeRouter {
     /// As [`LocalEdgeRouter::new`], [`RouterError::PortInUse`] and [`RouterError::Listen`].
     pub async fn start(config: LocalEdgeRouterConfig) -> Result<Self> {
         let router = Self::new(config)?;
+        router.watch_leases();
         if router.inner.config.strategy == RoutingStrategy::ReverseProxy {
             router.start_proxy().await?;
         }
@@ -255,6 +260,9 @@ impl LocalEdgeRouter {
             let (name, deployment) = (&route.spec.name, &route.spec.deployment_id);
             tracing::warn!("the saved route {name} of deployment {deployment} gives way to a configured one");
         }
+        if configs.iter().any(|config| config.lease.is_some()) {
+            self.watch_leases();
+        }
         self.inner.saved(version).await.map_err(|error| (None, error))
     }
 
@@ -265,6 +273,7 @@ impl LocalEdgeRouter {
             return;
         }
         self.inner.health.stop();
+        self.inner.leases.stop();
         self.stop_proxy().await;
         self.inner.requests.close();
         self.inner.health.stopped().await;
@@ -284,6 +293,7 @@ impl LocalEdgeRouter {
             return;
         }
         self.inner.health.stop();
+        self.inner.leases.stop();
         // Dropping it stops it, and does not wait.
         let proxy = self.inner.proxy.try_lock().ok().and_then(|mut proxy| proxy.take());
         self.inner.set_addresses(Vec::new());

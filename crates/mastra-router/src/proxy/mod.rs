@@ -17,6 +17,7 @@ mod worker;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
 use tokio::sync::{Semaphore, watch};
@@ -90,6 +91,7 @@ impl Shared {
 pub struct ReverseProxy {
     addresses: Vec<SocketAddr>,
     stop: watch::Sender<bool>,
+    cut: watch::Sender<()>,
     workers: Vec<JoinHandle<()>>,
 }
 
@@ -120,10 +122,12 @@ impl ReverseProxy {
         let shared =
             Arc::new(Shared { base, config, limits, suspect, tls, observer, has_port_443, streams: streams() });
         let (stop, stopped) = watch::channel(false);
-        let mut proxy = Self { addresses: bound, stop, workers: Vec::with_capacity(threads) };
+        let (cut, has_cut) = watch::channel(());
+        let mut proxy = Self { addresses: bound, stop, cut, workers: Vec::with_capacity(threads) };
         for (i, listeners) in per_worker.into_iter().enumerate() {
             let (reader, shared, places) = (reader.clone(), shared.clone(), places.clone());
-            let worker = Worker { listeners, reader, shared, places, stop: stopped.clone() };
+            let (stop, cut) = (stopped.clone(), has_cut.clone());
+            let worker = Worker { listeners, reader, shared, places, stop, cut };
             let thread = std::thread::Builder::new().name(format!("proxy-{i}")).spawn(move || {
                 if let Err(error) = worker.run() {
                     tracing::error!(%error, "a proxy thread could not serve");
@@ -138,6 +142,13 @@ impl ReverseProxy {
     /// The addresses it listens on, with the ports it got.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Ends the streams that are open through a route, also one that is not in the table any more: WebSockets, and answers
+    /// of which nobody said how long they are. It returns before they have ended.
+    pub(crate) fn cut(&self, route: &Route) {
+        route.cut.store(true, Ordering::Release);
+        self.cut.send_replace(());
     }
 
     /// Takes no more connections, lets open exchanges end within the drain timeout, and ends what is left.

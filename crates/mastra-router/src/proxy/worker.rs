@@ -120,6 +120,8 @@ pub(crate) struct Worker {
     pub(crate) places: Arc<Semaphore>,
     /// True once the proxy is to stop.
     pub(crate) stop: watch::Receiver<bool>,
+    /// Changes when streams of a route that was cut are to end.
+    pub(crate) cut: watch::Receiver<()>,
 }
 
 impl Worker {
@@ -145,8 +147,13 @@ impl Worker {
             let listener = TcpListener::from_std(listener)?;
             accepting.push(tokio::spawn(accept(listener, self.shared.clone(), self.places.clone())));
         }
-        // An error means that the handle is gone, which asks for the same.
-        let _ = self.stop.wait_for(|stop| *stop).await;
+        loop {
+            tokio::select! {
+                // An error means that the handle is gone, which asks for the same.
+                _ = self.stop.wait_for(|stop| *stop) => break,
+                Ok(()) = self.cut.changed() => wake_all(),
+            }
+        }
         for task in &accepting {
             task.abort();
         }

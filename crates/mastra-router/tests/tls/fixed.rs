@@ -105,6 +105,7 @@ async fn a_proxy_serves_it() {
         registry.reader(),
         Arc::new(|_| {}),
         tls,
+        None,
     )
     .unwrap();
     let mut connection = connect(&client(&cert), proxy.addresses()[0], "own.example").await.unwrap();
