@@ -5,6 +5,7 @@ mod commands;
 mod config_file;
 mod failure;
 mod output;
+mod run;
 
 use std::process::ExitCode;
 

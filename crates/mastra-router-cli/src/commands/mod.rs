@@ -7,6 +7,7 @@ mod hosts;
 mod look;
 mod router;
 mod routes;
+mod run;
 mod sample;
 mod serve;
 mod tls;
@@ -33,6 +34,8 @@ pub(crate) fn run(cli: Cli, output: &Output) -> Outcome {
             Command::Demo(args) => demo::run(args, output).await,
             Command::Serve(args) => serve::run(args, &home, output).await,
             Command::Add(args) => routes::add(args, &client, output).await,
+            Command::Run(args) => run::run(args, &home, output).await,
+            Command::Prune(args) => run::prune(&args, &home, output).await,
             Command::Update(args) => routes::update(args, &client, output).await,
             Command::Rm(args) => routes::remove(args, &client, output).await,
             Command::List(args) => look::list(args, &client, output).await,
