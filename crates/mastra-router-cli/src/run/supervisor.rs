@@ -18,7 +18,7 @@ use crate::failure::{Exit, Failure};
 /// What is killed is gone within this, unless the system does not let go of it.
 const KILL_MOST: Duration = Duration::from_secs(3);
 /// Pause between two looks at processes that are to end. Those that are our children are told of sooner.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A command that was started.
 pub(crate) struct Supervisor {
@@ -162,7 +162,9 @@ impl Supervisor {
 
     fn is_all_over(&mut self) -> bool {
         self.reap();
-        self.status.is_some() && self.left().is_empty()
+        // The short look first: the long one is for what it may miss, and for what is not below us.
+        let is_below = !processes::without(processes::below_this(), self.router).is_empty();
+        self.status.is_some() && !is_below && self.left().is_empty()
     }
 
     fn left(&self) -> Vec<Process> {

@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 use std::io::Write;
 use std::net::TcpStream;
+use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
@@ -19,15 +20,51 @@ pub(crate) fn server() -> String {
     format!("{}/tests/it/server.py", env!("CARGO_MANIFEST_DIR"))
 }
 
+/// A `run`, which takes its command along when it is dropped.
+pub(crate) struct Run(Running);
+
+impl Run {
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        Self(Running::spawn(command))
+    }
+}
+
+impl Deref for Run {
+    type Target = Running;
+
+    fn deref(&self) -> &Running {
+        &self.0
+    }
+}
+
+impl DerefMut for Run {
+    fn deref_mut(&mut self) -> &mut Running {
+        &mut self.0
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        if self.0.child.try_wait().is_ok_and(|ended| ended.is_none()) {
+            // The second one does not wait.
+            self.0.signal(Signal::TERM);
+            wait_for("the end", || {
+                self.0.signal(Signal::INT);
+                self.0.child.try_wait().is_ok_and(|ended| ended.is_some())
+            });
+        }
+    }
+}
+
 /// `run` with `options` and the server with `args`.
-pub(crate) fn run_server(desk: &Desk, options: &[&str], args: &[&str]) -> Running {
+pub(crate) fn run_server(desk: &Desk, options: &[&str], args: &[&str]) -> Run {
     let server = server();
     let words = [&["run", "--json"], options, &["--", "python3", &server], args].concat();
-    Running::spawn(desk.command(words).env_remove("NODE_EXTRA_CA_CERTS"))
+    Run::spawn(desk.command(words).env_remove("NODE_EXTRA_CA_CERTS"))
 }
 
 /// The same, once it answers, with what was said then.
-pub(crate) fn serving(desk: &Desk, options: &[&str], args: &[&str]) -> (Running, Value) {
+pub(crate) fn serving(desk: &Desk, options: &[&str], args: &[&str]) -> (Run, Value) {
     let mut run = run_server(desk, options, args);
     let ready = run.json_line();
     assert_eq!(ready["event"], "ready", "{ready} {}", run.stderr());
@@ -90,15 +127,15 @@ fn a_name_leads_to_a_command_while_it_runs() {
 fn people_are_told_on_stderr() {
     let router = Router::start();
     let mut command = router.desk.command(["run", "shop", "--", "python3", &server(), "any"]);
-    let run = Running::spawn(&mut command);
+    let run = Run::spawn(&mut command);
     run.until_said(&format!("● http://shop.localhost:{} → localhost:", router.proxy.port()));
     assert!(run.stderr().contains("it did not take port"), "{}", run.stderr());
     let mut command = router.desk.command(["run", "late", "--", "python3", &server(), "slow=1.5"]);
-    let run = Running::spawn(&mut command);
+    let run = Run::spawn(&mut command);
     run.until_said("late: waiting until python3");
     run.until_said("● http://late.localhost");
     let mut command = router.desk.command(["run", "quiet", "--quiet", "--", "python3", &server(), "slow=1.5"]);
-    let mut quiet = Running::spawn(&mut command);
+    let mut quiet = Run::spawn(&mut command);
     wait_for("it answers", || get(router.proxy, "quiet.localhost", "/").0 == 200);
     quiet.signal(Signal::TERM);
     quiet.wait();
@@ -114,7 +151,7 @@ fn the_authority_is_told_where_there_is_one() {
     let env = |extra: Option<&str>| {
         let mut command = router.desk.command(["run", "shop", "--json", "--", "python3", &server()]);
         command.env_remove("NODE_EXTRA_CA_CERTS").envs(extra.map(|value| ("NODE_EXTRA_CA_CERTS", value)));
-        let mut run = Running::spawn(&mut command);
+        let mut run = Run::spawn(&mut command);
         run.json_line();
         let told: Value = serde_json::from_str(&get(router.proxy, "shop.localhost", "/env").1).unwrap();
         run.signal(Signal::TERM);
@@ -164,7 +201,8 @@ fn the_port_it_listens_on_is_found() {
     for args in [&["any"][..], &["any", "child"], &["child"]] {
         let (mut run, ready) = serving(&router.desk, &["shop"], args);
         let told: Value = serde_json::from_str(&get(router.proxy, "shop.localhost", "/env").1).unwrap();
-        assert_eq!(told["env"]["PORT"] != ready["port"].to_string(), args.contains(&"any"), "{ready}");
+        let given: Value = told["env"]["PORT"].as_str().unwrap().parse().unwrap();
+        assert_eq!(given != ready["port"], args.contains(&"any"), "{ready}");
         // It begins to listen elsewhere.
         let moved: u64 = get(router.proxy, "shop.localhost", "/move").1.parse().unwrap();
         wait_for("the route has moved", || router.routes()[0]["targetPort"] == moved);
@@ -179,14 +217,14 @@ fn the_port_it_listens_on_is_found() {
 fn placeholders_and_habits_reach_the_command() {
     let router = Router::start();
     let mut command = router.desk.command(["run", "shop", "--json", "--", "python3", &server(), "port={port}"]);
-    let mut run = Running::spawn(&mut command);
+    let mut run = Run::spawn(&mut command);
     let ready = run.json_line();
     let told: Value = serde_json::from_str(&get(router.proxy, "shop.localhost", "/env").1).unwrap();
     assert_eq!(told["argv"][1], format!("port={}", ready["port"]));
     drop(run);
     router.desk.write("hello.txt", "hello");
     let mut command = router.desk.command(["run", "files", "--json", "--", "python3", "-m", "http.server"]);
-    let mut run = Running::spawn(&mut command);
+    let mut run = Run::spawn(&mut command);
     // What it says of itself comes first.
     while !run.line().contains("\"event\":\"ready\"") {}
     assert_eq!(get(router.proxy, "files.localhost", "/hello.txt").1, "hello");
@@ -201,7 +239,7 @@ fn a_server_in_the_background_keeps_its_name() {
     for command in [&["python3", &server(), "daemon", "pid=pid"][..], &["sh", "-c", &script]] {
         let _ = std::fs::remove_file(router.desk.path("pid"));
         let words = [&["run", "shop", "--json", "--"], command].concat();
-        let mut run = Running::spawn(&mut router.desk.command(&words));
+        let mut run = Run::spawn(&mut router.desk.command(&words));
         let ready = run.json_line();
         assert_eq!(ready["event"], "ready");
         let pid = read_pid(&router.desk.path("pid"));
@@ -212,7 +250,7 @@ fn a_server_in_the_background_keeps_its_name() {
         assert_eq!(router.routes(), Value::Array(Vec::new()));
         // And ends with its run.
         let _ = std::fs::remove_file(router.desk.path("pid"));
-        let mut run = Running::spawn(&mut router.desk.command(&words));
+        let mut run = Run::spawn(&mut router.desk.command(&words));
         run.json_line();
         let pid = read_pid(&router.desk.path("pid"));
         run.signal(Signal::TERM);
@@ -253,7 +291,7 @@ fn a_name_in_use_is_not_taken_unless_by_force() {
 fn one_that_lost_its_name_is_told_and_goes_on() {
     let router = Router::start();
     let mut command = router.desk.command(["run", "shop", "--", "python3", &server()]);
-    let run = Running::spawn(&mut command);
+    let run = Run::spawn(&mut command);
     run.until_said("● http");
     router.run(&["rm", "shop"]).ok();
     run.until_said("shop: the route is lost: it was removed.");
@@ -347,7 +385,7 @@ fn both_are_killed() {
 fn many_at_once_have_each_their_own() {
     let count = std::env::var("MASTRA_ROUTER_TEST_RUNS").ok().and_then(|n| n.parse().ok()).unwrap_or(20);
     let router = Router::start();
-    let mut all: Vec<Running> =
+    let mut all: Vec<Run> =
         (0..count).map(|i| run_server(&router.desk, &[&format!("app-{i}")], &[&format!("n={i}")])).collect();
     let mut ports = HashSet::new();
     for run in &mut all {

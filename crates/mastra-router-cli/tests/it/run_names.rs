@@ -6,8 +6,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::router::{Router, Running};
-use crate::run::server;
+use crate::router::Router;
+use crate::run::{Run, server};
 
 fn git(dir: &Path, args: &[&str]) {
     let mut git = Command::new("git");
@@ -19,7 +19,7 @@ fn git(dir: &Path, args: &[&str]) {
 /// The name of a `run` in `dir`.
 fn name(router: &Router, dir: &Path) -> Value {
     let mut command = router.desk.command(["run", "--json", "--", "python3", &server()]);
-    let mut run = Running::spawn(command.current_dir(dir));
+    let mut run = Run::spawn(command.current_dir(dir));
     let ready = run.json_line();
     assert!(ready["url"].as_str().unwrap().starts_with(&format!("http://{}.", ready["name"].as_str().unwrap())));
     ready["name"].clone()
@@ -38,7 +38,7 @@ fn the_package_the_repository_the_folder() {
     fs::write(shop.join("packages/web/package.json"), r#"{"name": "@acme/Web.Front"}"#).unwrap();
     assert_eq!(name(&router, &shop.join("packages/web/src")), "web-front");
     let mut command = router.desk.command(["run", "Given", "--json", "--", "python3", &server()]);
-    assert_eq!(Running::spawn(command.current_dir(&shop)).json_line()["name"], "given");
+    assert_eq!(Run::spawn(command.current_dir(&shop)).json_line()["name"], "given");
     let refused = router.run(&["run", "a/b", "--", "true"]);
     refused.failed(2, "INVALID_NAME", &["hint: use \"a-b\""]);
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::app::open_events;
 use crate::router::{MOST, Ran, Router, Running, wait_for};
-use crate::run::{listens, read_pid, runs, server, serving};
+use crate::run::{Run, listens, read_pid, runs, server, serving};
 
 fn signals(log: &Path) -> Vec<String> {
     fs::read_to_string(log).unwrap_or_default().lines().map(str::to_owned).collect()
@@ -96,7 +96,7 @@ fn one_that_fails_takes_what_it_has_started_along() {
     let router = Router::start();
     let script = format!("python3 {} pid=pid & until [ -e pid ]; do sleep 0.01; done; exit 7", server());
     let mut command = router.desk.command(["run", "shop", "--", "sh", "-c", &script]);
-    let mut run = Running::spawn(&mut command);
+    let mut run = Run::spawn(&mut command);
     let pid = read_pid(&router.desk.path("pid"));
     assert_eq!(run.wait().code(), Some(7), "{}", run.stderr());
     assert!(!runs(pid));
