@@ -30,3 +30,22 @@ pub(crate) fn variables(port: u16, url: &str, run: RunId, ca: &Path) -> Vec<(&'s
     }
     variables
 }
+
+#[cfg(test)]
+mod tests {
+    use mastra_router::{Home, RouteLease};
+
+    use super::*;
+
+    #[test]
+    fn the_readme_names_every_variable() {
+        let run = RunId::new(&RouteLease::of_this_process(), &Home::resolve(Some("/x".into())));
+        let variables = variables(1, "https://shop.mastra.local:3000", run, Path::new("/"));
+        for (name, value) in variables {
+            assert!(include_str!("../../../../README.md").contains(&format!("`{name}`")), "{name}");
+            if name == "__VITE_ADDITIONAL_SERVER_ALLOWED_HOSTS" {
+                assert_eq!(value, ".shop.mastra.local");
+            }
+        }
+    }
+}

@@ -198,6 +198,14 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_names_every_program() {
+        let readme = include_str!("../../../../README.md");
+        for Habit { program, .. } in HABITS {
+            assert!(readme.contains(&format!("`{program}`")), "{program}");
+        }
+    }
+
+    #[test]
     fn what_was_given_is_not_given_again() {
         for (typed, expected) in [
             ("vite --port 1", "--host 127.0.0.1"),

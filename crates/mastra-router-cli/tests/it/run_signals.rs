@@ -112,6 +112,10 @@ fn its_own_child_can_be_killed() {
     assert_eq!(run.wait().code(), Some(137));
 }
 
+fn router_path() -> &'static str {
+    env!("CARGO_BIN_EXE_mastra-router")
+}
+
 /// A `run` in a terminal of its own, to its end.
 fn in_terminal(router: &Router, script: &str, words: &[&str]) -> Ran {
     let run = router.desk.command([&["run", "shop", "--grace", "10m", "--"], words].concat());
@@ -147,8 +151,10 @@ fn ctrl_c_twice_kills_at_once() {
     let router = Router::start();
     let server = server();
     let words = ["python3", &server, "deaf", "child", "pid=pid"];
-    let ran = in_terminal(&router, "until ● http\nfile pid\ntype \\x03\\x03", &words);
-    // The first of its processes may have heard the first one.
+    // One that has not been taken yet would be one with the second.
+    let first = format!("until ● http\nfile pid\ntype \\x03\nshell {} list --json | grep -qx '\\[\\]'", router_path());
+    let ran = in_terminal(&router, &format!("{first}\ntype \\x03"), &words);
+    // The first of its processes may have ended by the first one.
     assert!(ran.code.unwrap() != 0, "{ran:?}");
     assert!(!runs(read_pid(&router.desk.path("pid"))));
     assert_eq!(router.routes(), Value::Array(Vec::new()));

@@ -1,9 +1,9 @@
 """Runs a command in a terminal of its own: terminal.py SCRIPT CMD...
 
 SCRIPT has a line for each thing to do: `until TEXT` waits for a text on the terminal, `file PATH` for a file with a line in
-it, `type TEXT` types (with \\x03 for Ctrl-C). What the terminal shows goes to stdout; the exit code is the command's.
+it, `shell CMD` for a command that succeeds, `type TEXT` types (with \\x03 for Ctrl-C). What the terminal shows goes to stdout; the exit code is the command's.
 """
-import os, pty, select, sys, time
+import os, pty, select, subprocess, sys, time
 
 pid, terminal = pty.fork()
 if pid == 0:
@@ -28,7 +28,11 @@ for line in sys.argv[1].splitlines():
     what, _, text = line.partition(" ")
     if what == "type":
         os.write(terminal, text.encode().decode("unicode_escape").encode())
-    while what == "until" and text.encode() not in shown or what == "file" and not (os.path.exists(text) and os.path.getsize(text)):
+    while (
+        what == "until" and text.encode() not in shown
+        or what == "file" and not (os.path.exists(text) and os.path.getsize(text))
+        or what == "shell" and subprocess.run(text, shell=True, stdout=subprocess.DEVNULL).returncode
+    ):
         if time.monotonic() > deadline or not read() and what == "until":
             sys.exit(f"never came: {line}; shown: {shown!r}")
 while read():

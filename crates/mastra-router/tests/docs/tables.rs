@@ -119,9 +119,16 @@ fn error_codes() {
     in_code.extend(of("crates/mastra-router/src/proxy/answer.rs"));
     assert_eq!(documented, in_code);
 
-    for path in
-        ["config_file.rs", "failure.rs", "output.rs", "commands/serve.rs", "commands/router.rs", "commands/tls.rs"]
-    {
+    for path in [
+        "config_file.rs",
+        "failure.rs",
+        "output.rs",
+        "commands/serve.rs",
+        "commands/router.rs",
+        "commands/tls.rs",
+        "run/supervisor.rs",
+        "run/prune.rs",
+    ] {
         for code in of(&format!("crates/mastra-router-cli/src/{path}")) {
             assert!(readme.contains(&code), "{code} of {path} is not in the README");
         }
