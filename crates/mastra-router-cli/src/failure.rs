@@ -21,6 +21,9 @@ pub(crate) enum Exit {
     NotFound = 3,
     Conflict = 4,
     Privilege = 5,
+    /// As shells have it: a command that cannot be executed, and one that there is not.
+    NotExecutable = 126,
+    CommandNotFound = 127,
 }
 
 impl Failure {

@@ -6,6 +6,7 @@ mod config_file;
 mod daemon;
 mod failure;
 mod output;
+mod run;
 
 use std::process::ExitCode;
 

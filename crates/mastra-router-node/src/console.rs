@@ -19,7 +19,7 @@ static LISTENERS: Mutex<Vec<Listener<String>>> = Mutex::new(Vec::new());
 
 /// Has the function called with each warning and error of the library.
 #[napi]
-pub(crate) fn on_warning(#[napi(ts_arg_type = "(warning: string) => void")] listener: Listener<String>) {
+pub fn on_warning(#[napi(ts_arg_type = "(warning: string) => void")] listener: Listener<String>) {
     let mut listeners = LISTENERS.lock().unwrap_or_else(PoisonError::into_inner);
     if listeners.is_empty() {
         // A second time it is there already.

@@ -9,7 +9,7 @@
 #![allow(missing_docs, reason = "napi's macros generate public items without")]
 
 mod config;
-mod console;
+pub mod console;
 mod error;
 mod events;
 mod health;

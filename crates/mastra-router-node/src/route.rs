@@ -107,6 +107,7 @@ impl NativeRouteUpdate {
             health_path: self.health_path,
             wildcard: self.wildcard,
             wait_healthy: self.wait_healthy.unwrap_or_default(),
+            ..RouteUpdate::default()
         })
     }
 }

@@ -38,6 +38,7 @@ mod health;
 mod holder;
 mod home;
 mod hosts;
+mod lease;
 mod local;
 mod name;
 mod persist;
@@ -69,6 +70,7 @@ pub use home::{Home, HomeLock};
 pub use hosts::{
     HostsChange, HostsEdit, HostsEntry, HostsFollower, HostsManager, HostsOwner, HostsOwnerKind, HostsSettings,
 };
+pub use lease::{LeaseUpdate, RouteLease};
 pub use local::LocalEdgeRouter;
 pub use name::{BaseDomain, RouteName, suggest as suggest_name};
 pub use persist::SavedSettings;

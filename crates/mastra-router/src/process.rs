@@ -7,6 +7,8 @@ use std::path::Path;
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
+use crate::lease::RouteLease;
+
 /// A process of this machine. What the system does not tell is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Process {
@@ -40,6 +42,25 @@ impl Process {
                 stat.is_some_and(|stat| stat.start != self.start || stat.is_dead)
             }
         }
+    }
+}
+
+impl RouteLease {
+    /// A lease of this process.
+    pub fn of_this_process() -> Self {
+        let Process { namespace, pid, start } = Process::own();
+        Self { namespace, pid, start, command: None, folder: None }
+    }
+
+    /// A lease of another process that this one sees; `None` where it has ended.
+    pub fn of_process(pid: u32) -> Option<Self> {
+        let stat = Stat::read(&pid.to_string()).filter(|stat| !stat.is_dead)?;
+        Some(Self { namespace: namespace().unwrap_or(0), pid, start: stat.start, command: None, folder: None })
+    }
+
+    /// Whether the process is gone for certain. False where that cannot be told from here, as of another pid namespace.
+    pub fn has_ended(&self) -> bool {
+        Process { namespace: self.namespace, pid: self.pid, start: self.start }.has_ended()
     }
 }
 

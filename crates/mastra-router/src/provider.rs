@@ -5,6 +5,7 @@ use tokio::sync::broadcast;
 
 use crate::error::Result;
 use crate::event::RouterEvent;
+use crate::lease::RouteLease;
 use crate::requests::Requests;
 use crate::route::{RouteConfig, RouteHealthStatus, RouteInfo, RouteUpdate};
 
@@ -51,6 +52,10 @@ pub trait RouterControl: EdgeRouterProvider {
     /// The route of a route id, a deployment id or a name, looked for in this order. Of several routes with one name it is
     /// the one with the shortest path prefix.
     async fn find_route(&self, key: &str) -> Result<Option<RouteInfo>>;
+
+    /// Removes a route, named by its id, where it is leased to the process of `lease`, and ends the streams that are open
+    /// through it; other requests in flight finish. False where there is no such route, or it is leased to another by now.
+    async fn end_lease(&self, route_id: &str, lease: &RouteLease) -> Result<bool>;
 
     /// Leases a free port of the range to the router.
     async fn allocate_port(&self) -> Result<u16>;

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use tokio::sync::watch;
 
 use crate::error::{Result, RouterError};
+use crate::lease::RouteLease;
 use crate::route::{Route, RouteId, RouteOrigin, RouteSpec};
 use crate::table::{RouteChange, RouteTable};
 
@@ -190,6 +191,16 @@ impl RouteRegistry {
         Some((route, version))
     }
 
+    /// Removes a route by its id, where it is leased to the process of `lease`. Returns it, and the version of the first
+    /// table without it.
+    pub(crate) fn end_lease(&self, id: &str, lease: &RouteLease) -> Option<(Arc<Route>, u64)> {
+        let _writing = self.writing();
+        let table = self.table();
+        let route = table.get(id).filter(|route| route.spec.is_leased_to(lease))?.clone();
+        let version = self.publish(table.without(&route.id));
+        Some((route, version))
+    }
+
     /// Removes all routes.
     pub fn clear(&self) {
         let _writing = self.writing();
@@ -251,7 +262,15 @@ impl RouteRegistry {
             }
         };
         let sequence = self.next_sequence.fetch_add(1, Ordering::Relaxed);
-        let route = Arc::new(Route { id, spec, origin, target_revision: 0, sequence, created_at: SystemTime::now() });
+        let route = Arc::new(Route {
+            id,
+            spec,
+            origin,
+            target_revision: 0,
+            sequence,
+            created_at: SystemTime::now(),
+            cut: Arc::default(),
+        });
         self.check_room(table, &route)?;
         Ok(route)
     }

@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
 use crate::error::{Result, RouterError};
+use crate::lease::{LeaseUpdate, RouteLease};
 use crate::name::RouteName;
 use crate::target::{Target, TargetScheme};
 
@@ -35,6 +37,8 @@ pub struct RouteConfig {
     pub wildcard: bool,
     /// Register only once the target has passed a health check. Of a route that a configuration loads this is not asked.
     pub wait_healthy: bool,
+    /// The process the route ends with; `None` for a route that stays.
+    pub lease: Option<RouteLease>,
 }
 
 impl RouteConfig {
@@ -59,6 +63,7 @@ impl RouteConfig {
             health_path: None,
             wildcard: false,
             wait_healthy: false,
+            lease: None,
         }
     }
 }
@@ -90,6 +95,10 @@ pub struct RouteUpdate {
     pub wildcard: Option<bool>,
     /// Switch only when the new target has passed a health check.
     pub wait_healthy: bool,
+    /// Whom the route is leased to from now on.
+    pub lease: Option<LeaseUpdate>,
+    /// Change only a route that is leased to this process; any other is as one that is not there.
+    pub leased_to: Option<RouteLease>,
 }
 
 impl From<RouteConfig> for RouteUpdate {
@@ -108,6 +117,8 @@ impl From<RouteConfig> for RouteUpdate {
             health_path: config.health_path,
             wildcard: Some(config.wildcard),
             wait_healthy: config.wait_healthy,
+            lease: config.lease.map(LeaseUpdate::To),
+            leased_to: None,
         }
     }
 }
@@ -133,6 +144,8 @@ pub struct RouteSpec {
     pub health_path: Option<HealthPath>,
     /// Whether hosts below the route's own lead here too.
     pub wildcard: bool,
+    /// The process the route ends with.
+    pub lease: Option<Arc<RouteLease>>,
 }
 
 impl RouteSpec {
@@ -142,6 +155,9 @@ impl RouteSpec {
     /// The first field that is not valid, as [`RouterError::InvalidName`], [`RouterError::InvalidTarget`] or
     /// [`RouterError::InvalidField`].
     pub fn parse(config: &RouteConfig) -> Result<Self> {
+        if let Some(lease) = &config.lease {
+            lease.checked()?;
+        }
         Ok(Self {
             deployment_id: id("deploymentId", &config.deployment_id)?,
             project_id: id("projectId", &config.project_id)?,
@@ -152,6 +168,7 @@ impl RouteSpec {
             strip_prefix: config.strip_prefix.unwrap_or(true),
             health_path: config.health_path.as_deref().map_or(Ok(None), HealthPath::parse)?,
             wildcard: config.wildcard,
+            lease: config.lease.clone().map(Arc::new),
         })
     }
 
@@ -184,6 +201,14 @@ impl RouteSpec {
         if let Some(path) = &update.health_path {
             new.health_path = HealthPath::parse(path)?;
         }
+        match &update.lease {
+            Some(LeaseUpdate::To(lease)) => {
+                lease.checked()?;
+                new.lease = Some(Arc::new(lease.clone()));
+            }
+            Some(LeaseUpdate::End) => new.lease = None,
+            None => {}
+        }
         new.tls = update.tls.or(new.tls);
         new.strip_prefix = update.strip_prefix.unwrap_or(new.strip_prefix);
         new.wildcard = update.wildcard.unwrap_or(new.wildcard);
@@ -207,7 +232,13 @@ impl RouteSpec {
             strip_prefix: field(&self.strip_prefix, &before.strip_prefix, &after.strip_prefix),
             health_path: field(&self.health_path, &before.health_path, &after.health_path),
             wildcard: field(&self.wildcard, &before.wildcard, &after.wildcard),
+            lease: field(&self.lease, &before.lease, &after.lease),
         }
+    }
+
+    /// Whether the route is leased to the process of `lease`.
+    pub(crate) fn is_leased_to(&self, lease: &RouteLease) -> bool {
+        self.lease.as_ref().is_some_and(|own| own.is_of_same_process(lease))
     }
 }
 
@@ -353,6 +384,8 @@ pub struct Route {
     pub sequence: u64,
     /// When the route was registered.
     pub created_at: SystemTime,
+    /// Set when the streams that are open through the route are to end, which none of its updates takes back.
+    pub(crate) cut: Arc<AtomicBool>,
 }
 
 /// Who made a route, which decides whether it is saved.
@@ -397,6 +430,8 @@ pub struct RouteInfo {
     pub health_check_failures: u32,
     /// Why the last check failed.
     pub last_error: Option<String>,
+    /// The process the route ends with.
+    pub lease: Option<RouteLease>,
 }
 
 /// Where a route stands.

@@ -330,6 +330,7 @@ mod tests {
             target_revision: 0,
             sequence,
             created_at: SystemTime::UNIX_EPOCH,
+            cut: Arc::default(),
         })
     }
 

@@ -72,6 +72,7 @@ impl PublicUrls {
             wildcard: spec.wildcard,
             health_check_failures: health.failures,
             last_error: health.last_error,
+            lease: spec.lease.as_deref().cloned(),
         }
     }
 }

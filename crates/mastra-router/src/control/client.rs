@@ -18,11 +18,13 @@ use tokio::sync::broadcast;
 
 use super::data_lines::DataLines;
 use super::wire::{
-    EventJson, HealthJson, PortJson, ProblemJson, RequestJson, RouteConfigJson, RouteJson, RouteUpdateJson, RouterJson,
+    EventJson, HealthJson, LeaseJson, PortJson, ProblemJson, RequestJson, RouteConfigJson, RouteJson, RouteUpdateJson,
+    RouterJson,
 };
 use crate::error::{Result, RouterError};
 use crate::event::RouterEvent;
 use crate::home::Home;
+use crate::lease::RouteLease;
 use crate::provider::{EdgeRouterProvider, RouterControl};
 use crate::requests::{RequestNews, Requests};
 use crate::route::{RouteConfig, RouteHealthStatus, RouteInfo, RouteUpdate};
@@ -267,6 +269,15 @@ impl RouterControl for ControlClient {
 
     async fn find_route(&self, key: &str) -> Result<Option<RouteInfo>> {
         self.optional("routes", key).await
+    }
+
+    async fn end_lease(&self, route_id: &str, lease: &RouteLease) -> Result<bool> {
+        let path = format!("/v1/routes/{}/lease", segment(route_id));
+        match self.send(Method::DELETE, &path, Some(&LeaseJson::from(lease.clone()))).await {
+            Ok(_) => Ok(true),
+            Err(RouterError::Remote { code, .. }) if code == "ROUTE_NOT_FOUND" => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     async fn allocate_port(&self) -> Result<u16> {

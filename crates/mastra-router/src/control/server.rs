@@ -23,8 +23,8 @@ use tokio::task::JoinHandle;
 
 use super::counted::Counted;
 use super::wire::{
-    EventJson, HealthJson, PortJson, ProblemJson, RequestJson, RouteConfigJson, RouteJson, RouteUpdateJson, RouterJson,
-    time,
+    EventJson, HealthJson, LeaseJson, PortJson, ProblemJson, RequestJson, RouteConfigJson, RouteJson, RouteUpdateJson,
+    RouterJson, time,
 };
 use crate::error::{Result, RouterError};
 use crate::home::HomeLock;
@@ -210,6 +210,7 @@ fn app(door: Arc<Door>) -> Router {
         .route("/v1/routes", get(list).post(register))
         .route("/v1/routes/{key}", get(find).patch(update).delete(remove))
         .route("/v1/routes/{key}/health", post(check))
+        .route("/v1/routes/{key}/lease", delete(end_lease))
         .route("/v1/deployments/{id}", get(deployment))
         .route("/v1/ports", post(lease))
         .route("/v1/ports/{port}", delete(release))
@@ -325,6 +326,20 @@ async fn update(
 async fn remove(State(door): Shared, Path(id): Path<String>) -> Answer {
     door.router.remove_route(&id).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// By id, and only a route of the process that the body names.
+async fn end_lease(
+    State(door): Shared,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer {
+    let lease: LeaseJson = read(&headers, body)?;
+    match door.router.end_lease(&id, &lease.into()).await? {
+        true => Ok(StatusCode::NO_CONTENT.into_response()),
+        false => Err(RouterError::RouteNotFound { id }.into()),
+    }
 }
 
 async fn check(State(door): Shared, Path(id): Path<String>) -> Answer {

@@ -5,11 +5,12 @@ mod request;
 
 use std::time::{Duration, SystemTime};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use self::request::{ProtocolJson, RequestJson};
 use crate::error::{Result, RouterError};
 use crate::event::RouterEvent;
+use crate::lease::{LeaseUpdate, RouteLease};
 use crate::route::{RouteConfig, RouteHealthStatus, RouteId, RouteInfo, RouteStatus, RouteUpdate};
 use crate::target::{Target, TargetScheme};
 
@@ -39,6 +40,38 @@ pub struct RouteJson {
     pub health_check_failures: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<LeaseJson>,
+}
+
+/// The process a route ends with, as [`RouteLease`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LeaseJson {
+    #[serde(default)]
+    pub namespace: u64,
+    pub pid: u32,
+    #[serde(default)]
+    pub start: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
+}
+
+/// What becomes of a lease: an object is the new one, and null is none.
+#[derive(Clone, Debug)]
+pub struct LeaseUpdateJson(Option<LeaseJson>);
+
+impl Serialize for LeaseUpdateJson {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+/// Called for a field that is there: one that is not keeps the lease.
+fn some_lease_update<'de, D: Deserializer<'de>>(json: D) -> Result<Option<LeaseUpdateJson>, D::Error> {
+    Ok(Some(LeaseUpdateJson(Option::deserialize(json)?)))
 }
 
 /// What a target speaks, as [`TargetScheme`].
@@ -88,6 +121,8 @@ pub struct RouteConfigJson {
     pub wildcard: bool,
     #[serde(default)]
     pub wait_healthy: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<LeaseJson>,
 }
 
 /// An update, as [`RouteUpdate`].
@@ -106,6 +141,10 @@ pub struct RouteUpdateJson {
     pub health_path: Option<String>,
     pub wildcard: Option<bool>,
     pub wait_healthy: bool,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "some_lease_update")]
+    pub lease: Option<LeaseUpdateJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leased_to: Option<LeaseJson>,
 }
 
 /// The result of a check, as [`RouteHealthStatus`].
@@ -202,6 +241,7 @@ impl From<RouteInfo> for RouteJson {
             wildcard: route.wildcard,
             health_check_failures: route.health_check_failures,
             last_error: route.last_error,
+            lease: route.lease.map(Into::into),
         }
     }
 }
@@ -228,6 +268,7 @@ impl TryFrom<RouteJson> for RouteInfo {
             wildcard: json.wildcard,
             health_check_failures: json.health_check_failures,
             last_error: json.last_error,
+            lease: json.lease.map(Into::into),
         })
     }
 }
@@ -294,20 +335,52 @@ impl From<HealthJson> for RouteHealthStatus {
     }
 }
 
+impl From<RouteLease> for LeaseJson {
+    fn from(RouteLease { namespace, pid, start, command, folder }: RouteLease) -> Self {
+        Self { namespace, pid, start, command, folder }
+    }
+}
+
+impl From<LeaseJson> for RouteLease {
+    fn from(LeaseJson { namespace, pid, start, command, folder }: LeaseJson) -> Self {
+        Self { namespace, pid, start, command, folder }
+    }
+}
+
+impl From<LeaseUpdate> for LeaseUpdateJson {
+    fn from(update: LeaseUpdate) -> Self {
+        match update {
+            LeaseUpdate::To(lease) => Self(Some(lease.into())),
+            LeaseUpdate::End => Self(None),
+        }
+    }
+}
+
+impl From<LeaseUpdateJson> for LeaseUpdate {
+    fn from(json: LeaseUpdateJson) -> Self {
+        json.0.map_or(Self::End, |lease| Self::To(lease.into()))
+    }
+}
+
 macro_rules! same_fields {
-    ($json:ident = $core:ident { $($field:ident),* $(,)? } with $mapped:ident: $map:expr) => {
+    ($json:ident = $core:ident { $($field:ident),* $(,)? } with { $($mapped:ident: $map:expr),* $(,)? }) => {
         impl From<$json> for $core {
             fn from(json: $json) -> Self {
-                Self { $mapped: $map(json.$mapped), $($field: json.$field),* }
+                Self { $($mapped: $map(json.$mapped),)* $($field: json.$field),* }
             }
         }
         impl From<$core> for $json {
             fn from(core: $core) -> Self {
-                Self { $mapped: $map(core.$mapped), $($field: core.$field),* }
+                Self { $($mapped: $map(core.$mapped),)* $($field: core.$field),* }
             }
         }
     };
 }
+/// The same in the other form, where it is there.
+fn into<A: Into<B>, B>(value: Option<A>) -> Option<B> {
+    value.map(Into::into)
+}
+
 same_fields!(
     RouteConfigJson = RouteConfig {
         deployment_id,
@@ -321,7 +394,7 @@ same_fields!(
         health_path,
         wildcard,
         wait_healthy,
-    } with target_scheme: Into::into
+    } with { target_scheme: Into::into, lease: into }
 );
 same_fields!(
     RouteUpdateJson = RouteUpdate {
@@ -336,7 +409,7 @@ same_fields!(
         health_path,
         wildcard,
         wait_healthy,
-    } with target_scheme: |scheme: Option<_>| scheme.map(Into::into)
+    } with { target_scheme: into, lease: into, leased_to: into }
 );
 
 impl From<RouterEvent> for EventJson {

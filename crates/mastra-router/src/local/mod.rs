@@ -3,6 +3,7 @@
 mod admission;
 mod handing_over;
 mod hosts;
+mod leases;
 mod provider;
 mod saving;
 mod tls;
@@ -15,6 +16,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Mutex, MutexGuard, broadcast};
 
 use self::hosts::RouterHosts;
+use self::leases::Leases;
 use self::saving::{Restored, Saving};
 use self::tls::RouterTls;
 use crate::config::{LocalEdgeRouterConfig, RoutingStrategy};
@@ -70,6 +72,7 @@ struct Inner {
     ports: Arc<PortManager>,
     events: broadcast::Sender<RouterEvent>,
     requests: Arc<RequestFeed>,
+    leases: Leases,
     /// Held while the proxy is started or stopped, so that it is done once.
     proxy: Mutex<Option<ReverseProxy>>,
     /// Sockets that were given to the router, until its proxy starts.
@@ -133,6 +136,7 @@ impl LocalEdgeRouter {
             ports: Arc::new(ports),
             events,
             requests: Arc::new(RequestFeed::new()),
+            leases: Leases::default(),
             proxy: Mutex::new(None),
             given: std::sync::Mutex::default(),
             clients: RwLock::default(),
@@ -149,6 +153,7 @@ impl LocalEdgeRouter {
     /// As [`LocalEdgeRouter::new`], [`RouterError::PortInUse`] and [`RouterError::Listen`].
     pub async fn start(config: LocalEdgeRouterConfig) -> Result<Self> {
         let router = Self::new(config)?;
+        router.watch_leases();
         if router.inner.config.strategy == RoutingStrategy::ReverseProxy {
             router.start_proxy().await?;
         }
@@ -262,6 +267,9 @@ impl LocalEdgeRouter {
             let (name, deployment) = (&route.spec.name, &route.spec.deployment_id);
             tracing::warn!("the saved route {name} of deployment {deployment} gives way to a configured one");
         }
+        if configs.iter().any(|config| config.lease.is_some()) {
+            self.watch_leases();
+        }
         self.inner.saved(version).await.map_err(|error| (None, error))
     }
 
@@ -272,6 +280,7 @@ impl LocalEdgeRouter {
             return;
         }
         self.inner.health.stop();
+        self.inner.leases.stop();
         self.stop_proxy().await;
         self.inner.requests.close();
         self.inner.health.stopped().await;
@@ -291,6 +300,7 @@ impl LocalEdgeRouter {
             return;
         }
         self.inner.health.stop();
+        self.inner.leases.stop();
         // Dropping it stops it, and does not wait.
         let proxy = self.inner.proxy.try_lock().ok().and_then(|mut proxy| proxy.take());
         self.inner.set_addresses(Vec::new());

@@ -10,6 +10,7 @@ use super::{Inner, LocalEdgeRouter};
 use crate::error::{Result, RouterError};
 use crate::event::RouterEvent;
 use crate::health::CheckKind;
+use crate::lease::{LeaseUpdate, RouteLease};
 use crate::provider::{EdgeRouterProvider, RouterControl};
 use crate::requests::Requests;
 use crate::route::{RouteConfig, RouteHealthStatus, RouteInfo, RouteSpec, RouteUpdate};
@@ -33,6 +34,9 @@ impl EdgeRouterProvider for LocalEdgeRouter {
         self.ensure_proxy().await?;
         spec.target = self.inner.resolve(spec.target).await?;
         let (route, version) = self.inner.registry.added(spec)?;
+        if route.spec.lease.is_some() {
+            self.watch_leases();
+        }
         self.log(&format!("Route registered: {} → {}", route.spec.name, self.inner.urls.of(&route)));
         let _ = self.inner.events.send(RouterEvent::Registered(self.inner.info(&route)));
         if let Err(error) = self.inner.hosts.written(&route.spec.name).await {
@@ -53,7 +57,9 @@ impl EdgeRouterProvider for LocalEdgeRouter {
     async fn update_route(&self, route_id: &str, update: RouteUpdate) -> Result<RouteInfo> {
         self.open()?;
         let before = self.inner.registry.table();
-        let before = before.get(route_id).ok_or_else(|| RouterError::RouteNotFound { id: route_id.to_owned() })?;
+        let missing = || RouterError::RouteNotFound { id: route_id.to_owned() };
+        let is_meant = |spec: &RouteSpec| update.leased_to.as_ref().is_none_or(|lease| spec.is_leased_to(lease));
+        let before = before.get(route_id).filter(|route| is_meant(&route.spec)).ok_or_else(missing)?;
         let mut planned = before.spec.updated(&update)?;
         self.inner.ensure_tls(Some(&planned)).await?;
         planned.target = self.inner.resolve(planned.target).await?;
@@ -63,6 +69,9 @@ impl EdgeRouterProvider for LocalEdgeRouter {
         // Another update may have come in while the target was looked at.
         let mut replaced = None;
         let (route, version) = self.inner.registry.updated(route_id, |spec| {
+            if !is_meant(spec) {
+                return Err(missing());
+            }
             replaced = Some(spec.clone());
             let mut new = spec.updated(&update)?;
             // The same target, with the addresses that were resolved and checked.
@@ -71,6 +80,9 @@ impl EdgeRouterProvider for LocalEdgeRouter {
             }
             Ok(new)
         })?;
+        if matches!(update.lease, Some(LeaseUpdate::To(_))) {
+            self.watch_leases();
+        }
         if let Err(error) = self.inner.hosts.written(&route.spec.name).await {
             // What others have changed since stays.
             let back =
@@ -139,6 +151,11 @@ impl RouterControl for LocalEdgeRouter {
         let table = self.inner.registry.table();
         let route = table.get(key).or_else(|| table.by_deployment(key)).or_else(|| table.by_name(key).last());
         Ok(route.map(|route| self.inner.info(route)))
+    }
+
+    async fn end_lease(&self, route_id: &str, lease: &RouteLease) -> Result<bool> {
+        self.open()?;
+        self.end_route_lease(route_id, lease).await
     }
 
     async fn allocate_port(&self) -> Result<u16> {

@@ -78,6 +78,12 @@ impl Restored {
             left_out.push(omitted(&route, &error));
         }
         let saved = Snapshot { table: registry.table(), ports };
+        // Once these are followed, that they have gone is written down.
+        for route in saved.table.iter() {
+            if let Some(lease) = route.spec.lease.as_deref().filter(|lease| lease.has_ended()) {
+                registry.end_lease(route.id.as_str(), lease);
+            }
+        }
         if !left_out.is_empty() {
             let kept = store.put_aside(&saved)?;
             warnings.append(&mut left_out);

@@ -1,7 +1,7 @@
 //! The form of the file: a line that says what it is, then a line for each write.
 //!
 //! ```text
-//! {"format":"mastra-router routes","version":1}
+//! {"format":"mastra-router routes","version":2}
 //! ["5a8b1c0d",[{"put":{"id":"route_0badcafe",…}}]]
 //! ["77e0123f",[{"remove":"route_0badcafe"},{"lease":3100}]]
 //! ```
@@ -16,7 +16,8 @@ use serde::Deserialize;
 use super::record::{Change, RouteRecord};
 
 const FORMAT: &str = "mastra-router routes";
-const VERSION: u64 = 1;
+/// Of version 1 this one differs by the leases of routes.
+const VERSION: u64 = 2;
 
 /// What a file holds.
 #[derive(Debug, Default)]
@@ -28,6 +29,8 @@ pub(super) struct Contents {
     /// Bytes of the lines that are whole.
     pub(super) whole: usize,
     pub(super) tail: Tail,
+    /// The file has an older form, and has to be written anew before anything is added to it.
+    pub(super) is_old: bool,
 }
 
 /// What follows the last whole line.
@@ -62,7 +65,11 @@ struct Header {
 
 /// The first line.
 pub(super) fn header() -> Vec<u8> {
-    format!("{{\"format\":\"{FORMAT}\",\"version\":{VERSION}}}\n").into_bytes()
+    header_of(VERSION)
+}
+
+fn header_of(version: u64) -> Vec<u8> {
+    format!("{{\"format\":\"{FORMAT}\",\"version\":{version}}}\n").into_bytes()
 }
 
 /// A line of changes.
@@ -74,7 +81,8 @@ pub(super) fn line(changes: &[Change]) -> Vec<u8> {
 
 /// Reads a file.
 pub(super) fn read(bytes: &[u8]) -> Result<Contents, Fault> {
-    let mut contents = Contents { whole: checked_header(bytes)?, ..Contents::default() };
+    let (whole, is_old) = checked_header(bytes)?;
+    let mut contents = Contents { whole, is_old, ..Contents::default() };
     for number in 2.. {
         let rest = bytes.get(contents.whole..).unwrap_or_default();
         let Some(end) = memchr::memchr(b'\n', rest) else {
@@ -94,11 +102,14 @@ pub(super) fn read(bytes: &[u8]) -> Result<Contents, Fault> {
     Ok(contents)
 }
 
-/// Length of the first line, which is never cut off: a file gets its name after it was written.
-fn checked_header(bytes: &[u8]) -> Result<usize, Fault> {
-    let header = header();
-    if bytes.starts_with(&header) {
-        return Ok(header.len());
+/// Length of the first line, which is never cut off, since a file gets its name after it was written; and whether it is
+/// that of an older form.
+fn checked_header(bytes: &[u8]) -> Result<(usize, bool), Fault> {
+    for version in (1..=VERSION).rev() {
+        let header = header_of(version);
+        if bytes.starts_with(&header) {
+            return Ok((header.len(), version < VERSION));
+        }
     }
     let first = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
     match serde_json::from_slice::<Header>(first) {
@@ -235,7 +246,7 @@ mod tests {
             ("[]\n", Fault::Damaged { line: 1 }),
             ("{\"format\":\"mastra-router routes\",\"version\":0}\n", Fault::Damaged { line: 1 }),
             ("{\"format\":\"other\",\"version\":2}\n", Fault::Damaged { line: 1 }),
-            ("{\"format\":\"mastra-router routes\",\"version\":2}\n", Fault::Newer),
+            ("{\"format\":\"mastra-router routes\",\"version\":3}\n", Fault::Newer),
             ("{\"format\":\"mastra-router routes\",\"version\":12,\"more\":{}}\nanything", Fault::Newer),
             ("\u{0}\u{0}\u{0}\u{0}", Fault::Damaged { line: 1 }),
         ] {

@@ -1,8 +1,11 @@
 //! What is written of a route, and how it is read back.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, RouterError};
+use crate::lease::RouteLease;
 use crate::route::{Route, RouteConfig, RouteId, RouteOrigin, RouteSpec};
 use crate::target::TargetScheme;
 
@@ -46,6 +49,21 @@ pub(super) struct RouteRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     health_path: Option<String>,
     wildcard: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lease: Option<LeaseRecord>,
+}
+
+/// The process a route ends with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct LeaseRecord {
+    namespace: u64,
+    pid: u32,
+    start: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    command: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    folder: Option<String>,
 }
 
 impl From<&Route> for RouteRecord {
@@ -66,7 +84,20 @@ impl From<&Route> for RouteRecord {
             strip_prefix: spec.strip_prefix,
             health_path: spec.health_path.as_ref().map(|path| path.as_str().to_owned()),
             wildcard: spec.wildcard,
+            lease: spec.lease.as_deref().cloned().map(LeaseRecord::from),
         }
+    }
+}
+
+impl From<RouteLease> for LeaseRecord {
+    fn from(RouteLease { namespace, pid, start, command, folder }: RouteLease) -> Self {
+        Self { namespace, pid, start, command, folder }
+    }
+}
+
+impl From<LeaseRecord> for RouteLease {
+    fn from(LeaseRecord { namespace, pid, start, command, folder }: LeaseRecord) -> Self {
+        Self { namespace, pid, start, command, folder }
     }
 }
 
@@ -93,6 +124,7 @@ impl RouteRecord {
             strip_prefix: Some(self.strip_prefix),
             health_path: self.health_path,
             wildcard: self.wildcard,
+            lease: self.lease.map(RouteLease::from),
             ..RouteConfig::new(self.deployment, self.project, self.name, self.host, self.port)
         };
         Ok(Route {
@@ -102,6 +134,7 @@ impl RouteRecord {
             target_revision: 0,
             sequence: self.sequence,
             created_at,
+            cut: Arc::default(),
         })
     }
 }
@@ -120,6 +153,7 @@ pub(super) mod tests {
             target_revision: 0,
             sequence: i,
             created_at: SystemTime::UNIX_EPOCH + Duration::from_nanos(1_234_567_890 + i),
+            cut: Arc::default(),
         }
     }
 
@@ -133,6 +167,7 @@ pub(super) mod tests {
             strip_prefix: Some(false),
             health_path: Some("/x?y=%20".into()),
             wildcard: true,
+            lease: Some(RouteLease { command: Some("npm run dev".into()), ..RouteLease::of_this_process() }),
             ..RouteConfig::new("d", "p", "a.b", "::1", 65535)
         };
         let named = RouteConfig::new("d", "p", "a", "db.example", 5432);
@@ -181,6 +216,8 @@ pub(super) mod tests {
             ("healthPath", "\"x\""),
             ("wildcard", "1"),
             ("unheardOf", "1"),
+            ("lease", "{}"),
+            ("lease", "{\"namespace\":1,\"pid\":0,\"start\":1}"),
         ] {
             let mut bad = good.clone();
             bad[field] = serde_json::from_str(value).unwrap();

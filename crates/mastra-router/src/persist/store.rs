@@ -223,6 +223,11 @@ impl Found {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(failed("read"))?;
         let (kind, why) = match journal::read(&bytes) {
+            // It is written anew, and has its old form until that has been done.
+            Ok(contents) if contents.tail != Tail::Damaged && contents.is_old => {
+                found.contents = contents;
+                return Ok(found);
+            }
             Ok(contents) if contents.tail != Tail::Damaged => {
                 if contents.tail == Tail::Torn {
                     file.set_len(contents.whole as u64).map_err(failed("write"))?;

@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use super::request::Plan;
 use super::response::{self, AnswerHead, Answered, Outgoing};
 use super::tunnel;
 use super::upstream::{self, ConnectError, Upstream, UpstreamIo};
-use super::worker;
+use super::worker::{self, Tracked};
 
 /// A 1xx says little and comes seldom: one for each stage of a long job, not a stream of them.
 const INTERIM_MOST: usize = 100;
@@ -137,6 +138,25 @@ async fn unless_left<D: Downstream, F: Future>(client: &mut D, future: F) -> Opt
     .await
 }
 
+/// Whether the streams of the plan's route are to end.
+fn is_cut(plan: &Plan) -> bool {
+    plan.route.cut.load(Ordering::Acquire)
+}
+
+/// What `future` gives, or `None` as soon as the plan's route is cut.
+async fn unless_cut<F: Future>(plan: &Plan, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(|cx| if is_cut(plan) { Poll::Ready(None) } else { future.as_mut().poll(cx).map(Some) }).await
+}
+
+/// Has this task woken when a route is cut. One that is a connection's own is woken anyway.
+async fn cuttable<D: Downstream>() -> Option<Tracked> {
+    if !D::MANY {
+        return None;
+    }
+    Some(poll_fn(|cx| Poll::Ready(worker::track(cx.waker()))).await)
+}
+
 struct Exchange<'u> {
     upload: &'u mut Relay,
     upload_over: bool,
@@ -248,13 +268,15 @@ impl Exchange<'_> {
                 if let Some(observed) = &plan.observed {
                     observed.switched(D::Head::SWITCHED);
                 }
-                return match tunnel::run(client, &mut upstream.io, self.answer, down, &shared.limits).await {
-                    tunnel::Ended::Both => Next::Close,
-                    tunnel::Ended::Client => {
+                let _tracked = cuttable::<D>().await;
+                let tunnel = tunnel::run(client, &mut upstream.io, self.answer, down, &shared.limits);
+                return match unless_cut(plan, tunnel).await {
+                    Some(tunnel::Ended::Both) => Next::Close,
+                    Some(tunnel::Ended::Client) => {
                         upstream.io.reset_on_close();
                         Next::Close
                     }
-                    tunnel::Ended::Upstream => Next::Reset,
+                    Some(tunnel::Ended::Upstream) | None => Next::Reset,
                 };
             }
             Answered::Bad(reason) => {
@@ -270,7 +292,13 @@ impl Exchange<'_> {
         if let Some(observed) = &plan.observed {
             observed.answered(status);
         }
+        // What has a length ends by itself.
+        let endless = matches!(from, BodyLength::Chunked | BodyLength::UntilClose);
+        let _tracked = if endless { cuttable::<D>().await } else { None };
         let ended = poll_fn(|cx| {
+            if endless && is_cut(plan) {
+                return Poll::Ready(Next::Reset);
+            }
             match client.poll_download(&mut download, &mut upstream.io, &mut self.answer, cx) {
                 Poll::Ready(Ok(())) => return Poll::Ready(Next::KeepAlive),
                 Poll::Ready(Err(RelayError::Destination(_))) => return Poll::Ready(Next::Close),

@@ -17,6 +17,7 @@ mod worker;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
 use tokio::sync::{Semaphore, watch};
@@ -93,6 +94,7 @@ pub struct ReverseProxy {
     listeners: Vec<TcpListener>,
     clients: Clients,
     stop: watch::Sender<Stop>,
+    cut: watch::Sender<()>,
     workers: Vec<JoinHandle<()>>,
 }
 
@@ -154,12 +156,14 @@ impl ReverseProxy {
         let shared =
             Arc::new(Shared { base, config, limits, suspect, tls, observer, has_port_443, streams: streams() });
         let (stop, stopped) = watch::channel(Stop::No);
+        let (cut, has_cut) = watch::channel(());
         let workers = Vec::with_capacity(per_worker.len());
         let clients = Clients { places: places.clone(), most };
-        let mut proxy = Self { addresses: bound, listeners, clients, stop, workers };
+        let mut proxy = Self { addresses: bound, listeners, clients, stop, cut, workers };
         for (i, listeners) in per_worker.into_iter().enumerate() {
             let (reader, shared, places) = (reader.clone(), shared.clone(), places.clone());
-            let worker = Worker { listeners, reader, shared, places, stop: stopped.clone() };
+            let (stop, cut) = (stopped.clone(), has_cut.clone());
+            let worker = Worker { listeners, reader, shared, places, stop, cut };
             let thread = std::thread::Builder::new().name(format!("proxy-{i}")).spawn(move || {
                 if let Err(error) = worker.run() {
                     tracing::error!(%error, "a proxy thread could not serve");
@@ -204,6 +208,13 @@ impl ReverseProxy {
         }
         self.stop.send_replace(Stop::Drain);
         let _ = joined.await;
+    }
+
+    /// Ends the streams that are open through a route, also one that is not in the table any more: WebSockets, and answers
+    /// of which nobody said how long they are. It returns before they have ended.
+    pub(crate) fn cut(&self, route: &Route) {
+        route.cut.store(true, Ordering::Release);
+        self.cut.send_replace(());
     }
 
     /// Takes no more connections, lets open exchanges end within the drain timeout, and ends what is left.

@@ -148,6 +148,8 @@ pub(crate) struct Worker {
     /// Places for connections, of all workers.
     pub(crate) places: Arc<Semaphore>,
     pub(crate) stop: watch::Receiver<Stop>,
+    /// Changes when streams of a route that was cut are to end.
+    pub(crate) cut: watch::Receiver<()>,
 }
 
 impl Worker {
@@ -172,8 +174,13 @@ impl Worker {
             let listener = TcpListener::from_std(listener)?;
             accepting.push(tokio::spawn(accept(listener, self.shared.clone(), self.places.clone())));
         }
-        // An error means that the handle is gone, which asks for the same.
-        let _ = self.stop.wait_for(|stop| *stop != Stop::No).await;
+        loop {
+            tokio::select! {
+                // An error means that the handle is gone, which asks for the same.
+                _ = self.stop.wait_for(|stop| *stop != Stop::No) => break,
+                Ok(()) = self.cut.changed() => wake_all(),
+            }
+        }
         for task in &accepting {
             task.abort();
         }

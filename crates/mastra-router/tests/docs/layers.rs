@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-const WORDS: &[&str] = &["name", "target", "route", "config", "certificates", "constraints", "error", "event"];
+const WORDS: &[&str] = &["name", "target", "route", "config", "certificates", "constraints", "error", "event", "lease"];
 const STATE: &[&str] = &["table", "registry", "ports", "holder", "directory", "process", "transport", "user"];
 const PARTS: &[&str] = &["proxy", "health", "tls", "hosts", "persist"];
 const TOOLS: &[&str] = &["trust"];

@@ -129,6 +129,8 @@ fn error_codes() {
         "commands/tls.rs",
         "daemon/spawn.rs",
         "daemon/hand_over.rs",
+        "run/supervisor.rs",
+        "run/prune.rs",
     ] {
         for code in of(&format!("crates/mastra-router-cli/src/{path}")) {
             assert!(readme.contains(&code), "{code} of {path} is not in the README");

@@ -7,6 +7,7 @@
 
 mod edge;
 mod hostile;
+mod leases;
 mod legitimate;
 mod requests;
 mod router;

@@ -8,6 +8,7 @@
 mod configured;
 mod damage;
 mod desk;
+mod leased;
 mod leases;
 mod refused;
 mod restart;

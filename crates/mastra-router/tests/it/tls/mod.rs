@@ -1,6 +1,6 @@
 //! The router over TLS, over HTTP/2, and in front of targets that speak either.
 
-mod client;
+pub(crate) mod client;
 mod frames;
 mod h2c;
 mod http2;

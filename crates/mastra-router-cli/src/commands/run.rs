@@ -1,0 +1,16 @@
+//! `run`, `prune`.
+
+use mastra_router::Home;
+
+use super::Outcome;
+use crate::cli::{Prune, Run};
+use crate::output::Output;
+use crate::run;
+
+pub(crate) async fn run(args: Run, home: &Home, output: &Output) -> Outcome {
+    run::run(args, home, output).await
+}
+
+pub(crate) async fn prune(args: &Prune, home: &Home, output: &Output) -> Outcome {
+    run::prune(args, home, output).await
+}

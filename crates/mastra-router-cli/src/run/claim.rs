@@ -1,0 +1,169 @@
+//! The route of a run: taken, led to where the server listens, and given up.
+
+use std::time::Duration;
+
+use mastra_router::control::ControlClient;
+use mastra_router::{
+    EdgeRouterProvider, LeaseUpdate, RouteConfig, RouteInfo, RouteLease, RouteStatus, RouteUpdate, RouterControl,
+    RouterError,
+};
+
+use crate::failure::{Exit, Failure};
+
+/// A route may go between the refusal that names it and the look at it. More often than this, that is no accident.
+const ATTEMPTS: usize = 5;
+/// The router is on this machine. One that takes longer has other worries, and the command waits to be ended.
+const END_MOST: Duration = Duration::from_secs(2);
+
+/// A route that is ours for as long as this process runs.
+pub(crate) struct Claim {
+    client: ControlClient,
+    config: RouteConfig,
+    lease: RouteLease,
+    pub(crate) route: RouteInfo,
+    /// When the router was started that has the route.
+    router_since: String,
+}
+
+/// Whether a route is still ours.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Held {
+    Yes,
+    /// The router that had it was ended, and the one of now does not have it.
+    Forgotten,
+    /// Somebody else has taken the name, or removed the route.
+    Lost(String),
+}
+
+impl Claim {
+    /// Takes the name. One that another process has is taken over with `force`, or where that process has ended.
+    ///
+    /// # Errors
+    /// `ROUTE_CONFLICT`, and what else a registration fails with.
+    pub(crate) async fn take(client: ControlClient, config: RouteConfig, force: bool) -> Result<Self, Failure> {
+        let Some(lease) = config.lease.clone() else { return Err(Failure::failed("IO_ERROR", "there is no lease")) };
+        let router_since = client.status().await?.started_at;
+        let route = take(&client, &config, force).await?;
+        Ok(Self { client, config, lease, route, router_since })
+    }
+
+    /// Leads the route to another port.
+    ///
+    /// # Errors
+    /// As an update. `ROUTE_NOT_FOUND` where it is not ours any more.
+    pub(crate) async fn lead_to(&mut self, port: u16) -> Result<(), RouterError> {
+        self.config.target_port = port;
+        let update =
+            RouteUpdate { target_port: Some(port), leased_to: Some(self.lease.clone()), ..RouteUpdate::default() };
+        self.route = self.client.update_route(self.route.route_id.as_str(), update).await?;
+        Ok(())
+    }
+
+    /// Whether the server answers, whatever it does. One that does not know the path of health checks, where none was asked
+    /// for, is checked at its root from then on, if it is healthy there.
+    pub(crate) async fn answers(&mut self) -> bool {
+        let id = self.route.route_id.to_string();
+        let Ok(health) = self.client.check_route_health(&id).await else { return false };
+        if !health.healthy && health.status_code.is_some() && self.config.health_path.is_none() {
+            let at = |path: &str| RouteUpdate {
+                health_path: Some(path.to_owned()),
+                leased_to: Some(self.lease.clone()),
+                ..RouteUpdate::default()
+            };
+            match self.client.update_route(&id, at("/")).await {
+                Ok(route) if route.status == RouteStatus::Active => self.config.health_path = Some("/".to_owned()),
+                Ok(_) => _ = self.client.update_route(&id, at("")).await,
+                // Whether the route is ours is found out elsewhere.
+                Err(_) => {}
+            }
+        }
+        health.healthy || health.status_code.is_some()
+    }
+
+    /// Looks whether the route is ours.
+    ///
+    /// # Errors
+    /// Where no router answers.
+    pub(crate) async fn held(&mut self) -> Result<Held, RouterError> {
+        let since = self.client.status().await?.started_at;
+        let found = self.client.find_route(self.route.route_id.as_str()).await?;
+        let is_same_router = std::mem::replace(&mut self.router_since, since) == self.router_since;
+        Ok(match found.and_then(|route| route.lease) {
+            Some(lease) if lease.is_of_same_process(&self.lease) => Held::Yes,
+            Some(lease) => Held::Lost(format!("it is that of {} now", owner(&lease))),
+            None if is_same_router => Held::Lost("it was removed".to_owned()),
+            None => Held::Forgotten,
+        })
+    }
+
+    /// Takes the name anew from a router that does not know of it.
+    ///
+    /// # Errors
+    /// As [`take`](Self::take).
+    pub(crate) async fn take_again(&mut self) -> Result<(), Failure> {
+        self.route = take(&self.client, &self.config, false).await?;
+        Ok(())
+    }
+
+    /// Takes the route out and ends its streams, if it is ours.
+    pub(crate) async fn end(&self) {
+        let end = self.client.end_lease(self.route.route_id.as_str(), &self.lease);
+        // Where that fails, the router finds that this process has ended.
+        let _ = tokio::time::timeout(END_MOST, end).await;
+    }
+}
+
+async fn take(client: &ControlClient, config: &RouteConfig, force: bool) -> Result<RouteInfo, Failure> {
+    let mut left = ATTEMPTS;
+    loop {
+        left -= 1;
+        let error = match client.register_route(config.clone()).await {
+            Ok(route) => return Ok(route),
+            Err(error) if ["ROUTE_EXISTS", "ROUTE_CONFLICT"].contains(&error.code()) => error,
+            Err(error) => return Err(error.into()),
+        };
+        let routes = client.all_routes().await?;
+        let named = |r: &&RouteInfo| r.subdomain == config.subdomain && r.path_prefix.is_none();
+        let deployed = |r: &&RouteInfo| r.deployment_id == config.deployment_id;
+        match routes.iter().find(named).or_else(|| routes.iter().find(deployed)) {
+            Some(holder) if force || holder.lease.as_ref().is_some_and(RouteLease::has_ended) => {
+                match client.update_route(holder.route_id.as_str(), over(config, holder)).await {
+                    Err(error) if error.code() == "ROUTE_NOT_FOUND" && left > 0 => {}
+                    taken => return Ok(taken?),
+                }
+            }
+            Some(holder) => return Err(conflict(config, holder)),
+            None if left == 0 => return Err(error.into()),
+            None => {}
+        }
+    }
+}
+
+/// An update that makes the route of another the one of `config`, while it is still that other's.
+fn over(config: &RouteConfig, holder: &RouteInfo) -> RouteUpdate {
+    RouteUpdate {
+        deployment_id: None,
+        path_prefix: Some(String::new()),
+        health_path: Some(config.health_path.clone().unwrap_or_default()),
+        lease: config.lease.clone().map(LeaseUpdate::To),
+        leased_to: holder.lease.clone(),
+        ..RouteUpdate::from(config.clone())
+    }
+}
+
+fn conflict(config: &RouteConfig, holder: &RouteInfo) -> Failure {
+    let name = &config.subdomain;
+    let message = match &holder.lease {
+        Some(lease) => format!("{name} is taken by {}", owner(lease)),
+        None => format!("{name} is taken: it leads to {}", holder.target),
+    };
+    let hint = format!("mastra-router run {name} --force -- … takes it over");
+    Failure { code: "ROUTE_CONFLICT".to_owned(), message, hint: Some(hint), exit: Exit::Conflict }
+}
+
+/// Who has a route, for people.
+fn owner(lease: &RouteLease) -> String {
+    let command = lease.command.as_ref().map(|command| format!(", which runs {command}")).unwrap_or_default();
+    let folder = lease.folder.as_ref().map(|folder| format!(" in {folder}")).unwrap_or_default();
+    format!("pid {}{command}{folder}", lease.pid)
+}

@@ -1,0 +1,126 @@
+//! `run`: a command that is started, with a name that leads to it for as long as it runs.
+
+mod claim;
+mod environment;
+mod habits;
+mod invocation;
+mod port;
+mod processes;
+mod project;
+mod prune;
+mod serving;
+mod signals;
+mod sockets;
+mod stable_hash;
+mod supervisor;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use mastra_router::control::ControlClient;
+use mastra_router::{Home, InvokingUser, RouteConfig, RouteLease, default_cert_dir};
+
+use self::claim::Claim;
+use self::port::LeasedPort;
+use self::processes::RunId;
+use self::project::Project;
+pub(crate) use self::prune::prune;
+use self::serving::Serving;
+use self::signals::Signals;
+use self::supervisor::Supervisor;
+use crate::cli::Run;
+use crate::failure::{Exit, Failure};
+use crate::output::Output;
+
+/// Longest text of a lease that is told to people.
+const TEXT_MAX: usize = 1024;
+
+/// Runs a command behind a name, to its end.
+///
+/// # Errors
+/// Where the command is not started. Nothing is left behind then.
+pub(crate) async fn run(args: Run, home: &Home, output: &Output) -> Result<ExitCode, Failure> {
+    // From now on: a command that is started is not left alone.
+    let signals = Signals::new()?;
+    refuse_sudo(home)?;
+    let dir = std::env::current_dir()?;
+    let project = Project::of(&dir);
+    let name = project.name(args.name.as_deref())?;
+    let client = router(home).await?;
+    let router = client.status().await?.pid;
+    let port = LeasedPort::take(home, &project.dir.to_string_lossy(), &name, args.port)?;
+    let shown = words(&args.command);
+    let lease = RouteLease {
+        command: Some(cut(&shown)),
+        folder: Some(cut(&dir.to_string_lossy())),
+        ..RouteLease::of_this_process()
+    };
+    let config = RouteConfig {
+        health_path: args.health,
+        lease: Some(lease.clone()),
+        ..RouteConfig::new(name.clone(), args.project, name, "localhost", port.number)
+    };
+    let claim = Claim::take(client, config, args.force).await?;
+    let run = RunId::new(&lease, home);
+    let variables = environment::variables(port.number, &claim.route.public_url, run, &authority());
+    let command = if args.as_is { args.command } else { habits::for_port(args.command, port.number, &dir) };
+    let supervisor = match Supervisor::start(&command, variables, run, router, signals, args.grace) {
+        Ok(supervisor) => supervisor,
+        Err(failure) => {
+            claim.end().await;
+            return Err(failure);
+        }
+    };
+    let serving = Serving::new(claim, port.number, shown, router, output);
+    Ok(ExitCode::from(supervisor.until_ended(serving).await))
+}
+
+/// A client of the home's router.
+async fn router(home: &Home) -> Result<ControlClient, Failure> {
+    Ok(ControlClient::connect(home).await?)
+}
+
+/// Under sudo, what is made in the user's own directories would be root's, and of no use to the user.
+fn refuse_sudo(home: &Home) -> Result<(), Failure> {
+    let user = InvokingUser::current();
+    if user.sudo.is_none() || !home.path().starts_with(&user.home) {
+        return Ok(());
+    }
+    Err(Failure {
+        code: "FILE_ERROR".to_owned(),
+        message: format!(
+            "{} is that of the user who called sudo, who could not use it any more",
+            home.path().display()
+        ),
+        hint: Some("mastra-router run … -- sudo <command>, as yourself".to_owned()),
+        exit: Exit::Failed,
+    })
+}
+
+/// The certificate of the local authority, where there is one.
+fn authority() -> PathBuf {
+    let given = std::env::var_os("MASTRA_ROUTER_CERT_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    let dir = given.unwrap_or_else(default_cert_dir);
+    std::path::absolute(&dir).unwrap_or(dir).join("ca.pem")
+}
+
+/// A command as it was typed, more or less.
+fn words(command: &[std::ffi::OsString]) -> String {
+    let words = command.iter().enumerate().map(|(at, word)| match at {
+        0 => Path::new(word).file_name().unwrap_or(word).to_string_lossy(),
+        _ => word.to_string_lossy(),
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// No longer than a lease may tell it, and on one line.
+fn cut(text: &str) -> String {
+    let mut kept = String::new();
+    for c in text.chars().map(|c| if c.is_control() { ' ' } else { c }) {
+        if kept.len() + c.len_utf8() > TEXT_MAX {
+            break;
+        }
+        kept.push(c);
+    }
+    kept
+}

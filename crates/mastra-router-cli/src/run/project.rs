@@ -1,0 +1,209 @@
+//! Where a command is run, and what its server is called when nobody says.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use mastra_router::{RouteName, RouterError, suggest_name};
+
+use super::stable_hash::stable_hash;
+
+/// Longest label of a host name.
+const LABEL_MAX: usize = 63;
+
+/// What the directory of a command says of its project.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Project {
+    /// The directory that the project's servers have in common: that of its repository, or of its package.
+    pub(crate) dir: PathBuf,
+    /// The name of its server.
+    pub(crate) name: String,
+}
+
+impl Project {
+    /// The project of `dir`.
+    pub(crate) fn of(dir: &Path) -> Self {
+        let git = Git::above(dir);
+        let top = git.as_ref().map(|git| git.top.as_path());
+        let package = package(dir, top);
+        let root = git.as_ref().map_or(dir, |git| &git.root);
+        let folder = |dir: &Path| dir.file_name().map(|name| name.to_string_lossy().into_owned());
+        let candidates = [package.as_ref().map(|(_, name)| name.clone()), folder(root), folder(dir)];
+        let name = candidates.into_iter().flatten().find_map(|text| label(&text)).unwrap_or_else(|| "app".to_owned());
+        let name = match git.as_ref().and_then(|git| git.branch.as_deref()).and_then(label) {
+            Some(branch) => format!("{branch}.{name}"),
+            None => name,
+        };
+        let dir = top.map(Path::to_owned).or(package.map(|(dir, _)| dir)).unwrap_or_else(|| dir.to_owned());
+        Self { dir, name }
+    }
+
+    /// The name that was typed, or the project's.
+    ///
+    /// # Errors
+    /// [`RouterError::InvalidName`].
+    pub(crate) fn name(&self, given: Option<&str>) -> Result<String, RouterError> {
+        RouteName::parse(given.unwrap_or(&self.name)).map(|name| name.as_str().to_owned())
+    }
+}
+
+/// The nearest valid label. One that had to be cut ends with a hash of the whole, so that two long names stay two.
+fn label(text: &str) -> Option<String> {
+    let nearest = suggest_name(text)?;
+    // A hyphen at the cut is dropped.
+    if text.len() <= LABEL_MAX || nearest.len() < LABEL_MAX - 1 {
+        return Some(nearest);
+    }
+    let hash = format!("{:08x}", stable_hash(text.as_bytes()) >> 32);
+    let kept = nearest.get(..LABEL_MAX - hash.len() - 1)?.trim_end_matches('-');
+    Some(format!("{kept}-{hash}"))
+}
+
+/// The nearest package that has a name, not above `top`: its directory, and its name without the scope.
+fn package(dir: &Path, top: Option<&Path>) -> Option<(PathBuf, String)> {
+    for dir in dir.ancestors() {
+        let name = fs::read_to_string(dir.join("package.json")).ok().and_then(|text| package_name(&text));
+        if let Some(name) = name {
+            return Some((dir.to_owned(), name));
+        }
+        // Without a repository nothing says where the project ends, and a package further up may be anything.
+        if top.is_none_or(|top| top == dir) {
+            return None;
+        }
+    }
+    None
+}
+
+fn package_name(text: &str) -> Option<String> {
+    let package: serde_json::Value = serde_json::from_str(text).ok()?;
+    let name = package.get("name")?.as_str()?;
+    let name = name.rsplit('/').next().unwrap_or(name);
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+/// A git work tree.
+struct Git {
+    /// Its directory.
+    top: PathBuf,
+    /// The directory of the repository it belongs to: another one, where it is a linked one.
+    root: PathBuf,
+    /// What is checked out in a linked one.
+    branch: Option<String>,
+}
+
+impl Git {
+    fn above(dir: &Path) -> Option<Self> {
+        dir.ancestors().find_map(|top| {
+            let git = top.join(".git");
+            let found = fs::metadata(&git).ok()?;
+            let main = Self { top: top.to_owned(), root: top.to_owned(), branch: None };
+            if found.is_dir() {
+                return Some(main);
+            }
+            Some(Self::linked(top, &git).unwrap_or(main))
+        })
+    }
+
+    /// A linked work tree, whose `.git` is a file that names a directory in the repository. A submodule's does too, and is
+    /// a repository of its own.
+    fn linked(top: &Path, git: &Path) -> Option<Self> {
+        let text = fs::read_to_string(git).ok()?;
+        let dir = top.join(text.lines().next()?.strip_prefix("gitdir:")?.trim());
+        if dir.parent()?.file_name()? != "worktrees" {
+            return None;
+        }
+        let head = fs::read_to_string(dir.join("HEAD")).ok()?;
+        let branch = match head.trim().strip_prefix("ref: refs/heads/") {
+            Some(branch) => branch.to_owned(),
+            // A commit is checked out; then the work tree's own name says more.
+            None => dir.file_name()?.to_string_lossy().into_owned(),
+        };
+        // `…/shop/.git/worktrees/fix`, or `…/shop.git/worktrees/fix` of a bare one.
+        let common = dir.parent()?.parent()?;
+        let root = match common.file_name()?.to_string_lossy().as_ref() {
+            ".git" => common.parent()?.to_owned(),
+            bare => common.with_file_name(bare.strip_suffix(".git").unwrap_or(bare)),
+        };
+        Some(Self { top: top.to_owned(), root, branch: Some(branch) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(path: PathBuf, text: &str) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    #[test]
+    fn labels() {
+        for (text, expected) in [
+            ("shop", Some("shop")),
+            ("Feature/X_y", Some("feature-x-y")),
+            ("路", None),
+            ("router", Some("router-app")),
+            ("!".repeat(80).as_str(), None),
+        ] {
+            assert_eq!(label(text).as_deref(), expected, "{text}");
+        }
+        let (a, b) = (label(&"x".repeat(64)).unwrap(), label(&"x".repeat(65)).unwrap());
+        assert!(a != b && a.len() == 63 && b.len() == 63, "{a} {b}");
+        assert_eq!(label(&"x".repeat(63)).unwrap(), "x".repeat(63));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_label_is_valid(text in ".{0,120}", branch in ".{0,120}") {
+            if let (Some(name), Some(branch)) = (label(&text), label(&branch)) {
+                let whole = format!("{branch}.{name}");
+                proptest::prop_assert!(RouteName::parse(&whole).is_ok(), "{whole}");
+            }
+        }
+    }
+
+    #[test]
+    fn where_a_name_comes_from() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        fs::create_dir_all(path("Plain App/src")).unwrap();
+        assert_eq!(Project::of(&path("Plain App")).name, "plain-app");
+        assert_eq!(Project::of(&path("Plain App/src")).name, "src", "nothing says that the folder above is of it");
+        fs::create_dir_all(path("repo/.git")).unwrap();
+        fs::create_dir_all(path("repo/src")).unwrap();
+        let project = Project::of(&path("repo/src"));
+        assert_eq!((project.name.as_str(), project.dir), ("repo", path("repo")));
+        write(path("repo/web/package.json"), "{\"name\": \"@acme/Shop\"}");
+        fs::create_dir_all(path("repo/web/src/deep")).unwrap();
+        let project = Project::of(&path("repo/web/src/deep"));
+        assert_eq!((project.name.as_str(), project.dir), ("shop", path("repo")));
+        for bad in ["{", "[]", "{\"name\": 1}", "{\"name\": \"\"}", "{\"name\": \"@acme/\"}"] {
+            write(path("repo/web/package.json"), bad);
+            assert_eq!(Project::of(&path("repo/web")).name, "repo", "{bad}");
+        }
+        assert_eq!(Project::of(Path::new("/")).name, "app");
+    }
+
+    #[test]
+    fn a_linked_work_tree_has_its_branch_before_the_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let linked = path("shop/.git/worktrees/shop-fix");
+        write(linked.join("HEAD"), "ref: refs/heads/fix/ui\n");
+        write(path("shop-fix/.git"), &format!("gitdir: {}\n", linked.display()));
+        let project = Project::of(&path("shop-fix"));
+        assert_eq!((project.name.as_str(), project.dir), ("fix-ui.shop", path("shop-fix")));
+        write(path("shop-fix/package.json"), "{\"name\": \"store\"}");
+        assert_eq!(Project::of(&path("shop-fix")).name, "fix-ui.store");
+        write(linked.join("HEAD"), "0123456789abcdef0123456789abcdef01234567\n");
+        assert_eq!(Project::of(&path("shop-fix")).name, "shop-fix.store");
+        // A submodule is no linked work tree.
+        write(path("shop/.git/modules/lib/HEAD"), "ref: refs/heads/main\n");
+        write(path("shop/lib/.git"), "gitdir: ../.git/modules/lib\n");
+        assert_eq!(Project::of(&path("shop/lib")).name, "lib");
+        let long = "x".repeat(100);
+        write(linked.join("HEAD"), &format!("ref: refs/heads/{long}\n"));
+        let name = Project::of(&path("shop-fix")).name;
+        assert!(RouteName::parse(&name).is_ok() && name.ends_with(".store"), "{name}");
+    }
+}

@@ -1,0 +1,213 @@
+//! Follows the server of a run: where it listens, and whether it does.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::sync::watch;
+
+use super::claim::{Claim, Held};
+use super::processes::{self, Process};
+use super::sockets::Listening;
+use crate::output::{Output, status};
+
+/// Pause between two looks for a server that is starting, from the first to those of one that takes long.
+const STARTING: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(250)];
+/// Pause between two looks at one that runs.
+const RUNNING: Duration = Duration::from_secs(1);
+/// Pause between two looks whether the router has the route.
+const HELD_EVERY: Duration = Duration::from_secs(5);
+/// What takes longer than this is told.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// A server that listens nowhere after this long probably never will.
+const NEVER: Duration = Duration::from_secs(30);
+/// How long a server that is in the background may listen nowhere, as it does while it restarts.
+const RESTART: Duration = Duration::from_secs(2);
+
+/// What of a run is there to be looked at.
+pub(crate) struct Serving<'r> {
+    pub(crate) claim: Claim,
+    pub(crate) name: String,
+    /// The port that it was given.
+    pub(crate) port: u16,
+    /// What runs, for people.
+    pub(crate) command: String,
+    /// The process of the router, which is not of the run, even where it was started by it.
+    pub(crate) router: u32,
+    pub(crate) output: &'r Output,
+    began: Instant,
+    listening: Option<Listening>,
+    has_listened: bool,
+    is_announced: bool,
+    told: Option<Told>,
+    is_lost: bool,
+}
+
+/// What was said of a server that does not listen yet.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Told {
+    Waiting,
+    Never,
+    NoAnswer,
+}
+
+impl<'r> Serving<'r> {
+    pub(crate) fn new(claim: Claim, port: u16, command: String, router: u32, output: &'r Output) -> Self {
+        Self {
+            name: claim.route.subdomain.clone(),
+            claim,
+            port,
+            command,
+            router,
+            output,
+            began: Instant::now(),
+            listening: None,
+            has_listened: false,
+            is_announced: false,
+            told: None,
+            is_lost: false,
+        }
+    }
+
+    /// Whether a server has been found.
+    pub(crate) fn has_listened(&self) -> bool {
+        self.has_listened
+    }
+
+    /// Follows the server, and returns when there is none any more, after the command has ended.
+    ///
+    /// Dropping it loses nothing that is not found again.
+    pub(crate) async fn follow(&mut self, mut command_ended: watch::Receiver<bool>) {
+        let [mut pause, slowest] = STARTING;
+        let mut silent_since: Option<Instant> = None;
+        let mut held_at = Instant::now();
+        loop {
+            let ended = *command_ended.borrow_and_update();
+            let steady = self.is_announced && self.listening.is_some_and(|l| l.port == self.port && l.goes_on());
+            if !steady {
+                let processes = self.processes();
+                self.listening = Listening::of(&processes, self.port);
+                if ended && processes.is_empty() {
+                    return;
+                }
+            }
+            match self.listening {
+                Some(listening) => {
+                    silent_since = None;
+                    self.has_listened = true;
+                    self.serve(listening.port).await;
+                }
+                None if ended && self.has_listened => _ = silent_since.get_or_insert_with(Instant::now),
+                None => {}
+            }
+            if silent_since.is_some_and(|since| since.elapsed() >= RESTART) {
+                return;
+            }
+            if !self.is_announced {
+                self.tell_of_waiting();
+            }
+            if held_at.elapsed() >= HELD_EVERY {
+                self.keep_route().await;
+                held_at = Instant::now();
+            }
+            let rest = if self.is_announced && silent_since.is_none() { RUNNING } else { pause };
+            pause = (pause * 2).min(slowest);
+            tokio::select! {
+                () = tokio::time::sleep(rest) => {}
+                // A sender that has gone says nothing new.
+                Ok(()) = command_ended.changed() => {}
+            }
+        }
+    }
+
+    fn processes(&self) -> Vec<Process> {
+        processes::without(processes::below_this(), self.router)
+    }
+
+    async fn serve(&mut self, port: u16) {
+        if self.is_lost {
+            return;
+        }
+        if self.claim.route.target.port() != port
+            && let Err(error) = self.claim.lead_to(port).await
+        {
+            // What is wrong with the route is found out soon; what is wrong with the port has to be said.
+            if error.code() == "INVALID_TARGET" && self.told != Some(Told::Never) {
+                self.told = Some(Told::Never);
+                self.output.say(&format!("{}: port {port} cannot be routed to: {error}", self.name));
+            }
+            return;
+        }
+        if !self.is_announced && self.claim.answers().await {
+            self.announce(port);
+        }
+    }
+
+    fn announce(&mut self, port: u16) {
+        self.is_announced = true;
+        let route = &self.claim.route;
+        if self.output.json {
+            self.output.json(&json!({
+                "event": "ready",
+                "name": self.name,
+                "url": route.public_url,
+                "port": port,
+                "routeId": route.route_id.as_str(),
+                "pid": std::process::id(),
+            }));
+            return;
+        }
+        let ignored = if port == self.port { String::new() } else { format!(" (it did not take port {})", self.port) };
+        let active = status(mastra_router::RouteStatus::Active);
+        let dot = active.split(' ').next().unwrap_or_default();
+        self.output.say(&format!("{dot} {} → localhost:{port}{ignored}", route.public_url));
+    }
+
+    fn tell_of_waiting(&mut self) {
+        let waited = self.began.elapsed();
+        let next = match self.listening {
+            Some(_) if waited >= NEVER => Told::NoAnswer,
+            None if waited >= NEVER => Told::Never,
+            _ if waited >= PATIENCE => Told::Waiting,
+            _ => return,
+        };
+        if self.told.is_some_and(|told| told >= next) {
+            return;
+        }
+        self.told = Some(next);
+        let (name, port, command) = (&self.name, self.port, &self.command);
+        self.output.say(&match next {
+            Told::Waiting => format!("{name}: waiting until {command} listens, on port {port} or another"),
+            Told::Never => format!(
+                "{name}: {command} has not begun to listen within {} seconds; still waiting. Does it take its port \
+                 another way than by PORT={port}? In the command, {{port}} stands for it.",
+                NEVER.as_secs()
+            ),
+            Told::NoAnswer => {
+                let found = self.listening.map_or(port, |listening| listening.port);
+                format!("{name}: {command} listens on port {found}, and does not answer HTTP there; still waiting")
+            }
+        });
+    }
+
+    /// A router that was started anew without saved routes is told of this one; one that was told otherwise is heeded.
+    async fn keep_route(&mut self) {
+        if self.is_lost {
+            return;
+        }
+        match self.claim.held().await {
+            Ok(Held::Forgotten) => {
+                if let Err(failure) = self.claim.take_again().await {
+                    self.lose(&failure.message);
+                }
+            }
+            Ok(Held::Lost(why)) => self.lose(&why),
+            // One that does not answer may come back.
+            Ok(Held::Yes) | Err(_) => {}
+        }
+    }
+
+    fn lose(&mut self, why: &str) {
+        self.is_lost = true;
+        self.output.say(&format!("{}: the route is lost: {why}. {} goes on without.", self.name, self.command));
+    }
+}
