@@ -44,7 +44,7 @@ pub(crate) fn run(cli: Cli, output: &Output) -> Outcome {
             Command::Restart(args) => daemon::restart(&args, &home, output).await,
             Command::Logs(args) => logs::logs(&args, &home, output).await,
             Command::Add(args) => routes::add(args, reach, output).await,
-            Command::Run(args) => run::run(args, &home, output).await,
+            Command::Run(args) => run::run(args, reach, output).await,
             Command::Prune(args) => run::prune(&args, &home, output).await,
             Command::Update(args) => routes::update(args, reach, output).await,
             Command::Rm(args) => routes::remove(args, &reach.client().await?, output).await,

@@ -17,7 +17,6 @@ mod supervisor;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use mastra_router::control::ControlClient;
 use mastra_router::{Home, InvokingUser, RouteConfig, RouteLease, default_cert_dir};
 
 use self::claim::Claim;
@@ -29,6 +28,7 @@ use self::serving::Serving;
 use self::signals::Signals;
 use self::supervisor::Supervisor;
 use crate::cli::Run;
+use crate::daemon::reach::Reach;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 
@@ -39,14 +39,15 @@ const TEXT_MAX: usize = 1024;
 ///
 /// # Errors
 /// Where the command is not started. Nothing is left behind then.
-pub(crate) async fn run(args: Run, home: &Home, output: &Output) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(args: Run, reach: Reach<'_>, output: &Output) -> Result<ExitCode, Failure> {
     // From now on: a command that is started is not left alone.
     let signals = Signals::new()?;
+    let home = reach.home;
     refuse_sudo(home)?;
     let dir = std::env::current_dir()?;
     let project = Project::of(&dir);
     let name = project.name(args.name.as_deref())?;
-    let client = router(home).await?;
+    let client = reach.client().await?;
     let router = client.status().await?.pid;
     let port = LeasedPort::take(home, &project.dir.to_string_lossy(), &name, args.port)?;
     let shown = words(&args.command);
@@ -73,11 +74,6 @@ pub(crate) async fn run(args: Run, home: &Home, output: &Output) -> Result<ExitC
     };
     let serving = Serving::new(claim, port.number, shown, router, output);
     Ok(ExitCode::from(supervisor.until_ended(serving).await))
-}
-
-/// A client of the home's router.
-async fn router(home: &Home) -> Result<ControlClient, Failure> {
-    Ok(ControlClient::connect(home).await?)
 }
 
 /// Under sudo, what is made in the user's own directories would be root's, and of no use to the user.
