@@ -12,6 +12,7 @@ mod requests;
 mod router;
 mod routing;
 mod streaming;
+mod taking_over;
 mod tls;
 mod upstream;
 mod upstreams;
