@@ -11,6 +11,7 @@ mod port;
 mod routes;
 mod sample;
 pub(crate) mod serve;
+mod settings;
 mod tls;
 
 use std::process::ExitCode;

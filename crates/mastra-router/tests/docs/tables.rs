@@ -124,9 +124,12 @@ fn error_codes() {
         "failure.rs",
         "output.rs",
         "commands/serve.rs",
+        "commands/settings.rs",
         "commands/daemon.rs",
         "commands/logs.rs",
         "commands/tls.rs",
+        "daemon/activation.rs",
+        "daemon/reach.rs",
         "daemon/spawn.rs",
         "daemon/hand_over.rs",
     ] {
