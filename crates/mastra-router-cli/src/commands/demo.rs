@@ -7,7 +7,7 @@ use mastra_router::{Home, RouteConfig, RouterControl};
 use serde_json::json;
 
 use super::serve::{self, Running, Signals};
-use super::{Outcome, look, sample};
+use super::{Outcome, look, sample, settings};
 use crate::cli::Demo;
 use crate::config_file::ConfiguredRoutes;
 use crate::failure::Failure;
@@ -17,7 +17,7 @@ use crate::output::Output;
 const DRAIN: Duration = Duration::from_millis(500);
 
 pub(crate) async fn run(args: Demo, output: &Output) -> Outcome {
-    serve::loopback_only(&args.listen, "choose a loopback address: --listen 127.0.0.1:0")?;
+    settings::loopback_only(&args.listen, "choose a loopback address: --listen 127.0.0.1:0")?;
     let signals = Signals::new()?;
     // A home of its own: a demo meets no router that runs, and leaves nothing.
     let directory = tempfile::Builder::new().prefix("mastra-router-demo-").tempdir()?;
@@ -47,7 +47,7 @@ async fn launch(
     output: &Output,
 ) -> Result<Running, Failure> {
     let asked = !listen.is_empty();
-    let mut config = serve::defaults();
+    let mut config = settings::defaults();
     config.listen = listen;
     // The table below says what there is.
     config.log_routes = false;

@@ -12,6 +12,7 @@ mod routes;
 mod run;
 mod sample;
 pub(crate) mod serve;
+mod settings;
 mod tls;
 
 use std::process::ExitCode;

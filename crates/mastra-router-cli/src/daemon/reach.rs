@@ -1,5 +1,6 @@
 //! The router that a command talks to: the one that runs, or one that is started for it.
 
+use std::io::ErrorKind;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -62,13 +63,20 @@ impl<'r> Reach<'r> {
     /// Where one router takes another's place, the control socket is closed for a moment, but the door is open.
     async fn client_in_a_moment(&self) -> Option<ControlClient> {
         let began = Instant::now();
-        while UnixStream::connect(door::path(self.home)).await.is_ok() && began.elapsed() < ANSWER_MOST {
+        while began.elapsed() < ANSWER_MOST {
+            // Any other error, such as a reset, comes of a door that was there a moment ago.
+            if let Err(error) = UnixStream::connect(door::path(self.home)).await
+                && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused)
+            {
+                break;
+            }
             tokio::time::sleep(Duration::from_millis(10)).await;
             if let Ok(client) = ControlClient::connect(self.home).await {
                 return Some(client);
             }
         }
-        None
+        // Between the two looks at a door that changed hands, all may have come to an end.
+        ControlClient::connect(self.home).await.ok()
     }
 
     /// A client of the router that takes the place of the one with this pid; `None` where that one just ends.

@@ -108,7 +108,9 @@ impl ControlClient {
                 Err(error) => error,
             };
             match error.kind() {
-                ErrorKind::NotFound | ErrorKind::ConnectionRefused if began.elapsed() < self.patience => {
+                ErrorKind::NotFound | ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset
+                    if began.elapsed() < self.patience =>
+                {
                     tokio::time::sleep(TRY_EVERY).await;
                 }
                 ErrorKind::NotFound | ErrorKind::ConnectionRefused => return Err(self.unreachable("none runs there")),

@@ -13,6 +13,7 @@ mod requests;
 mod router;
 mod routing;
 mod streaming;
+mod taking_over;
 mod tls;
 mod upstream;
 mod upstreams;

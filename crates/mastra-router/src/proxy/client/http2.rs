@@ -60,7 +60,9 @@ pub(super) async fn serve<S: ClientIo + 'static>(
         budget: Budget::new(),
     };
     idle.as_mut().restart();
-    while let Some((request, respond)) = next(&mut connection, idle.as_mut()).await {
+    let mut is_new = true;
+    while let Some((request, respond)) = next(&mut connection, idle.as_mut(), is_new).await {
+        is_new = false;
         if requests.budget.is_exceeded() {
             tracing::info!("a client takes back requests without end");
             connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
@@ -91,8 +93,13 @@ fn builder(shared: &Shared) -> Builder {
 
 type Incoming = (Request<RecvStream>, SendResponse<Bytes>);
 
-/// The next request; `None` when the connection has ended.
-async fn next<S: ClientIo>(connection: &mut Connection<S, Bytes>, mut idle: Pin<&mut IdleTimer>) -> Option<Incoming> {
+/// The next request; `None` when the connection has ended. One that is new is about to send its first: told that it ends,
+/// its client would have none to send it on.
+async fn next<S: ClientIo>(
+    connection: &mut Connection<S, Bytes>,
+    mut idle: Pin<&mut IdleTimer>,
+    is_new: bool,
+) -> Option<Incoming> {
     let shed = worker::times_shed();
     let mut ending: Option<Option<Pin<Box<Sleep>>>> = None;
     let mut busy = true;
@@ -119,7 +126,8 @@ async fn next<S: ClientIo>(connection: &mut Connection<S, Bytes>, mut idle: Pin<
                 return if has_streams { Poll::Pending } else { end.as_mut().poll(cx).map(|()| None) };
             }
             let shed = worker::times_shed() != shed && idle.elapsed() >= SHED_AFTER;
-            let over = worker::is_draining() || !has_streams && (shed || idle.as_mut().poll_over(cx).is_ready());
+            let draining = if is_new { worker::closes_idle() } else { worker::is_draining() };
+            let over = draining || !has_streams && (shed || idle.as_mut().poll_over(cx).is_ready());
             if !over {
                 return Poll::Pending;
             }
