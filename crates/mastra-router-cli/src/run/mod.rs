@@ -62,6 +62,7 @@ pub(crate) async fn run(args: Run, reach: Reach<'_>, output: &Output) -> Result<
         ..RouteConfig::new(name.clone(), args.project, name, "localhost", port.number)
     };
     let claim = Claim::take(client, config, args.force).await?;
+    port.remember();
     let run = RunId::new(&lease, home);
     let variables = environment::variables(port.number, &claim.route.public_url, run, &authority());
     let command = if args.as_is { args.command } else { habits::for_port(args.command, port.number, &dir) };

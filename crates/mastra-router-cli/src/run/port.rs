@@ -17,9 +17,12 @@ const RANGE: PortRange = PortRange { start: 20_000, end: 22_999 };
 pub(crate) struct LeasedPort {
     pub(crate) number: u16,
     _lease: PortManager,
+    /// Where it is to be remembered; one that was asked for is not.
+    memory: Option<Memory>,
 }
 
 /// The file that remembers the port of a server.
+#[derive(Debug)]
 struct Memory(PathBuf);
 
 impl LeasedPort {
@@ -30,7 +33,11 @@ impl LeasedPort {
     pub(crate) fn take(home: &Home, project: &str, name: &str, asked: Option<u16>) -> Result<Self, Failure> {
         let lease = PortManager::new(RANGE, default_lease_dir()).with_label(format!("run {name}"));
         if let Some(port) = asked {
-            return if lease.reserve(port)? { Ok(Self { number: port, _lease: lease }) } else { Err(in_use(port)) };
+            return if lease.reserve(port)? {
+                Ok(Self { number: port, _lease: lease, memory: None })
+            } else {
+                Err(in_use(port))
+            };
         }
         let key = stable_hash(format!("{project}\0{name}").as_bytes());
         let memory = Memory(home.path().join("run").join(format!("{key:016x}")));
@@ -41,14 +48,18 @@ impl LeasedPort {
         let first = RANGE.start + offset;
         for port in remembered.into_iter().chain(first..=RANGE.end).chain(RANGE.start..first) {
             if lease.reserve(port)? {
-                if remembered != Some(port) {
-                    memory.keep(port);
-                }
-                return Ok(Self { number: port, _lease: lease });
+                return Ok(Self { number: port, _lease: lease, memory: Some(memory) });
             }
         }
         // With every port, and who holds it.
         Err(lease.allocate().err().unwrap_or(RouterError::Closed).into())
+    }
+
+    /// Has the server given this port the next time too: once its name is its own, since another may run under it.
+    pub(crate) fn remember(&self) {
+        if let Some(memory) = self.memory.as_ref().filter(|memory| memory.recall() != Some(self.number)) {
+            memory.keep(self.number);
+        }
     }
 }
 

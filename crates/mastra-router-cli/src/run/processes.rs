@@ -8,8 +8,7 @@ use std::fmt;
 use std::fs;
 
 use mastra_router::{Home, RouteLease};
-use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::stable_hash::stable_hash;
 
@@ -92,20 +91,36 @@ impl Process {
     /// Sends it a signal, and none to a process that was given its pid since. False where it has ended.
     pub(crate) fn signal(&self, signal: Signal) -> bool {
         let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else { return false };
-        let is_it = || Self::read(self.pid).is_some_and(|now| now.start == self.start);
-        match pidfd_open(pid, PidfdFlags::empty()) {
-            // Whatever was given the pid between these two lines, the descriptor is of this process or of none.
-            Ok(process) => is_it() && pidfd_send_signal(process, signal).is_ok(),
-            // Kernels before 5.3.
-            Err(Errno::NOSYS) => is_it() && rustix::process::kill_process(pid, signal).is_ok(),
-            Err(_) => false,
-        }
+        send(pid, signal, || Self::read(self.pid).is_some_and(|now| now.start == self.start))
+    }
+
+    pub(crate) fn runs(&self) -> bool {
+        Self::read(self.pid).is_some_and(|now| now.is_same(self) && !now.is_dead)
     }
 
     /// Whether both are one, whoever its parent is by now.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         (self.pid, self.start) == (other.pid, other.start)
     }
+}
+
+/// Sends a signal to the process that has this pid, if `is_it` says that it is the right one.
+#[cfg(target_os = "linux")]
+fn send(pid: Pid, signal: Signal, is_it: impl Fn() -> bool) -> bool {
+    use rustix::io::Errno;
+    use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
+    match pidfd_open(pid, PidfdFlags::empty()) {
+        // Whatever was given the pid since then, the descriptor is of this process or of none.
+        Ok(process) => is_it() && pidfd_send_signal(process, signal).is_ok(),
+        // Kernels before 5.3.
+        Err(Errno::NOSYS) => is_it() && kill_process(pid, signal).is_ok(),
+        Err(_) => false,
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn send(pid: Pid, signal: Signal, is_it: impl Fn() -> bool) -> bool {
+    is_it() && kill_process(pid, signal).is_ok()
 }
 
 fn all() -> Vec<Process> {

@@ -59,18 +59,21 @@ pub(crate) async fn prune(args: &Prune, home: &Home, output: &Output) -> Result<
 
 /// Ends all that is left behind: asks, waits, and kills. What they start meanwhile is found as well.
 async fn end(home: &Home) -> Result<(), Failure> {
+    let mut all: Vec<Process> = Vec::new();
     for signal in [Signal::TERM, Signal::KILL] {
         let deadline = tokio::time::Instant::now() + GRACE;
         let mut asked: Vec<Process> = Vec::new();
         loop {
             let left: Vec<Process> = processes::left_behind(home).into_iter().map(|(process, _)| process).collect();
-            if left.is_empty() {
+            // One that is about to end has no environment any more, but sockets.
+            if left.is_empty() && !all.iter().any(Process::runs) {
                 return Ok(());
             }
             for process in &left {
                 if !asked.iter().any(|other| other.is_same(process)) {
                     process.signal(signal);
                     asked.push(*process);
+                    all.push(*process);
                 }
             }
             if tokio::time::Instant::now() >= deadline {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, set_child_subreaper, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, waitpid};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -58,7 +58,8 @@ impl Supervisor {
     ) -> Result<Self, Failure> {
         // So that what is left by a parent that ends becomes a child of ours, and not one of init's. Where the system cannot
         // do that, it is found by its environment.
-        let _ = set_child_subreaper(Pid::from_raw(1));
+        #[cfg(target_os = "linux")]
+        let _ = rustix::process::set_child_subreaper(Pid::from_raw(1));
         let Some((program, args)) = words.split_first() else {
             return Err(Failure::usage("USAGE", "there is no command", None));
         };

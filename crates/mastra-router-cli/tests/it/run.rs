@@ -310,6 +310,11 @@ fn the_port_is_the_same_the_next_time() {
     let (shop, store) = (again("shop"), again("store"));
     assert_ne!(shop, store);
     assert_eq!((again("shop"), again("store")), (shop.clone(), store));
+    // One that is refused its name is not remembered.
+    let (running, _) = serving(&router.desk, &["shop"], &[]);
+    run(&router.desk, &["true"]).failed(4, "ROUTE_CONFLICT", &[]);
+    drop(running);
+    assert_eq!(again("shop"), shop);
     let taken = std::net::TcpListener::bind(("127.0.0.1", shop.as_u64().unwrap().try_into().unwrap())).unwrap();
     let other = again("shop");
     assert_ne!(other, shop);
