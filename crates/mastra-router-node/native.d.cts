@@ -151,7 +151,7 @@ export interface NativeConfig {
 }
 
 export interface NativeEvent {
-  /** `registered`, `updated`, `removed`, `cleared` or `checked`. */
+  /** `registered`, `updated`, `removed`, `cleared` or `checked`; `ended` where no more will come. */
   kind: string
   route?: NativeRouteInfo
   /** Of a check: the route's status before. */

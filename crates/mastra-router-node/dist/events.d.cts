@@ -9,7 +9,7 @@ export declare class Events {
     on(name: Name, listener: (event: never) => void): void;
     once(name: Name, listener: (event: never) => void): void;
     off(name: Name, listener: (event: never) => void): void;
-    /** Events as they come, from this call on, until the router is closed. */
+    /** Events as they come, from this call on, until the router is closed or, where it is another process's, has ended. */
     iterate(names: readonly Name[]): AsyncIterableIterator<Event>;
     /** Nothing comes any more. */
     end(): void;

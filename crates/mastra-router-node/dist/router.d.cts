@@ -88,8 +88,8 @@ export declare class LocalEdgeRouter implements EdgeRouterProvider {
     once<N extends keyof EdgeRouterEvents>(name: N, listener: (event: EdgeRouterEvents[N]) => void): this;
     off<N extends keyof EdgeRouterEvents>(name: N, listener: (event: EdgeRouterEvents[N]) => void): this;
     /**
-     * Events from this call on, until the router is closed: of these names, or of all. A reader that falls behind by more than
-     * 1,024 loses the oldest.
+     * Events from this call on, until the router is closed or, where it is another process's, has ended: of these names, or of
+     * all. A reader that falls behind by more than 1,024 loses the oldest; a program that is busy for as many loses some.
      */
     events<N extends keyof EdgeRouterEvents = keyof EdgeRouterEvents>(...names: N[]): AsyncIterableIterator<EdgeRouterEvents[N]>;
     [Symbol.asyncIterator](): AsyncIterableIterator<EdgeRouterEvents[keyof EdgeRouterEvents]>;
@@ -98,7 +98,8 @@ export declare class LocalEdgeRouter implements EdgeRouterProvider {
     unref(): this;
     /**
      * Stops everything in order: checks, the proxy with its connections, entries of the hosts file, routes, ports. Doing it
-     * again does nothing; other calls fail from then on with `ROUTER_CLOSED`. A daemon goes on, with its routes.
+     * again does nothing, and nor do calls that only stop or clear something; `getAllRoutes` gives none; other calls fail from
+     * then on with `ROUTER_CLOSED`. A daemon goes on, with its routes.
      */
     close(): Promise<void>;
     [Symbol.asyncDispose](): Promise<void>;

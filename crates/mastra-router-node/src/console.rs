@@ -68,9 +68,11 @@ impl Visit for Text {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let value = format!("{value:?}");
         let _ = match field.name() {
-            "message" => write!(self.message, "{value:?}"),
-            name => write!(self.fields, " {name}={value:?}"),
+            "message" => write!(self.message, "{value}"),
+            _ if value.is_empty() => Ok(()),
+            name => write!(self.fields, " {name}={value}"),
         };
     }
 }

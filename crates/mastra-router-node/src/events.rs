@@ -1,6 +1,8 @@
 //! What a router tells while it runs, on its way to a JavaScript function.
 
-use mastra_router::{RequestInfo, RequestNews, Requests, RouterEvent};
+use std::time::Duration;
+
+use mastra_router::{RequestInfo, RequestNews, Requests, RouteInfo, RouterEvent};
 use napi::Status;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi_derive::napi;
@@ -12,12 +14,15 @@ use crate::route::{NativeHealth, NativeRouteInfo, milliseconds, since_1970};
 /// Calls that may wait for JavaScript; a program that is busy for longer loses events, as documented.
 const WAITING_MOST: usize = 1024;
 
+/// Pause before a busy program is told again.
+const BUSY: Duration = Duration::from_millis(50);
+
 /// A function of JavaScript that is told of events, and that keeps no program alive.
 pub(crate) type Listener<E> = ThreadsafeFunction<E, (), E, Status, false, true, WAITING_MOST>;
 
 #[napi(object, object_from_js = false)]
 pub struct NativeEvent {
-    /// `registered`, `updated`, `removed`, `cleared` or `checked`.
+    /// `registered`, `updated`, `removed`, `cleared` or `checked`; `ended` where no more will come.
     pub kind: String,
     pub route: Option<NativeRouteInfo>,
     /// Of a check: the route's status before.
@@ -38,30 +43,33 @@ pub(crate) async fn follow(mut events: broadcast::Receiver<RouterEvent>, listene
                 }
             }
             Err(RecvError::Lagged(_)) => {}
-            Err(RecvError::Closed) => return,
+            Err(RecvError::Closed) => break,
         }
+    }
+    // A program that is busy must not miss this one.
+    while listener.call(of("ended"), ThreadsafeFunctionCallMode::NonBlocking) == Status::QueueFull {
+        tokio::time::sleep(BUSY).await;
     }
 }
 
 fn to_js(event: RouterEvent) -> Option<NativeEvent> {
-    let of = |kind: &str, route: Option<NativeRouteInfo>| NativeEvent {
-        kind: kind.to_owned(),
-        route,
-        before: None,
-        health: None,
-    };
+    let with = |kind, route: RouteInfo| NativeEvent { route: Some(route.into()), ..of(kind) };
     Some(match event {
-        RouterEvent::Registered(route) => of("registered", Some(route.into())),
-        RouterEvent::Updated(route) => of("updated", Some(route.into())),
-        RouterEvent::Removed(route) => of("removed", Some(route.into())),
-        RouterEvent::Cleared => of("cleared", None),
+        RouterEvent::Registered(route) => with("registered", route),
+        RouterEvent::Updated(route) => with("updated", route),
+        RouterEvent::Removed(route) => with("removed", route),
+        RouterEvent::Cleared => of("cleared"),
         RouterEvent::Checked { route, before, health } => NativeEvent {
             before: Some(before.as_str().to_owned()),
             health: Some(health.into()),
-            ..of("checked", Some(route.into()))
+            ..with("checked", route)
         },
         _ => return None,
     })
+}
+
+fn of(kind: &str) -> NativeEvent {
+    NativeEvent { kind: kind.to_owned(), route: None, before: None, health: None }
 }
 
 #[napi(object, object_from_js = false)]

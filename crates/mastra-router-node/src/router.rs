@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use mastra_router::control::ControlClient;
 use mastra_router::{EdgeRouterProvider, Home, LocalEdgeRouter, RouterControl, RouterError};
@@ -28,15 +29,32 @@ pub struct NativeRouter {
 #[derive(Clone)]
 enum Router {
     Own(Arc<LocalEdgeRouter>),
-    /// That of another process.
-    Daemon(ControlClient),
+    /// That of another process, and its home.
+    Daemon(ControlClient, Home),
+}
+
+/// How long a daemon may take to answer what the program waits for without doing anything else.
+const AT_ONCE: Duration = Duration::from_secs(2);
+/// How long it may take for an answer that waits for nothing but the daemon.
+const SOON: Duration = Duration::from_secs(20);
+
+impl Router {
+    /// Waits no longer than this for a daemon, which may be stopped.
+    async fn within<R>(&self, most: Duration, call: impl Future<Output = Result<R, RouterError>>) -> napi::Result<R> {
+        let Self::Daemon(_, home) = self else { return call.await.map_err(to_js) };
+        let late = |_| RouterError::Unreachable {
+            socket: home.socket_path(),
+            reason: format!("it did not answer within {} s", most.as_secs()),
+        };
+        tokio::time::timeout(most, call).await.map_err(late).and_then(|answer| answer).map_err(to_js)
+    }
 }
 
 impl Router {
     fn control(&self) -> &dyn RouterControl {
         match self {
             Self::Own(router) => &**router,
-            Self::Daemon(client) => client,
+            Self::Daemon(client, _) => client,
         }
     }
 }
@@ -57,7 +75,7 @@ impl NativeRouter {
     #[napi]
     pub async fn connect(home: Option<String>) -> napi::Result<Self> {
         let home = Home::resolve(home.map(PathBuf::from));
-        Ok(Self::of(Router::Daemon(ControlClient::connect(&home).await.map_err(to_js)?)))
+        Ok(Self::of(Router::Daemon(ControlClient::connect(&home).await.map_err(to_js)?, home)))
     }
 
     fn of(router: Router) -> Self {
@@ -80,26 +98,27 @@ impl NativeRouter {
 
     #[napi]
     pub async fn remove_route(&self, route_id: String) -> napi::Result<()> {
-        self.router.clone().control().remove_route(&route_id).await.map_err(to_js)
+        let router = self.router.clone();
+        router.within(SOON, router.control().remove_route(&route_id)).await
     }
 
     #[napi]
     pub async fn get_route(&self, deployment_id: String) -> napi::Result<Option<NativeRouteInfo>> {
         let router = self.router.clone();
-        Ok(router.control().get_route(&deployment_id).await.map_err(to_js)?.map(Into::into))
+        Ok(router.within(SOON, router.control().get_route(&deployment_id)).await?.map(Into::into))
     }
 
     /// By id, deployment or name.
     #[napi]
     pub async fn find_route(&self, key: String) -> napi::Result<Option<NativeRouteInfo>> {
         let router = self.router.clone();
-        Ok(router.control().find_route(&key).await.map_err(to_js)?.map(Into::into))
+        Ok(router.within(SOON, router.control().find_route(&key)).await?.map(Into::into))
     }
 
     #[napi]
     pub async fn list_routes(&self, project_id: String) -> napi::Result<Vec<NativeRouteInfo>> {
         let router = self.router.clone();
-        Ok(router.control().list_routes(&project_id).await.map_err(to_js)?.into_iter().map(Into::into).collect())
+        Ok(router.within(SOON, router.control().list_routes(&project_id)).await?.into_iter().map(Into::into).collect())
     }
 
     #[napi]
@@ -110,23 +129,25 @@ impl NativeRouter {
 
     #[napi]
     pub async fn allocate_port(&self) -> napi::Result<u16> {
-        self.router.clone().control().allocate_port().await.map_err(to_js)
+        let router = self.router.clone();
+        router.within(SOON, router.control().allocate_port()).await
     }
 
     #[napi]
     pub async fn release_port(&self, port: u32) -> napi::Result<bool> {
         let Ok(port) = u16::try_from(port) else { return Ok(false) };
-        self.router.clone().control().release_port(port).await.map_err(to_js)
+        let router = self.router.clone();
+        router.within(SOON, router.control().release_port(port)).await
     }
 
     /// All routes, at once: those of a daemon are asked for over its socket while the caller waits.
     #[napi]
     pub fn all_routes(&self) -> napi::Result<Vec<NativeRouteInfo>> {
         let routes = match &self.router {
-            Router::Own(router) => Ok(router.get_all_routes()),
-            Router::Daemon(client) => block_on(client.all_routes()),
+            Router::Own(router) => router.get_all_routes(),
+            Router::Daemon(client, _) => block_on(self.router.within(AT_ONCE, client.all_routes()))?,
         };
-        Ok(routes.map_err(to_js)?.into_iter().map(Into::into).collect())
+        Ok(routes.into_iter().map(Into::into).collect())
     }
 
     /// Removes all routes of an own router; of a daemon's only these, and the caller waits for it.
@@ -134,13 +155,12 @@ impl NativeRouter {
     pub fn clear_routes(&self, ids: Vec<String>) -> napi::Result<()> {
         match &self.router {
             Router::Own(router) => router.clear_routes(),
-            Router::Daemon(client) => block_on(async {
+            Router::Daemon(client, _) => block_on(self.router.within(AT_ONCE, async {
                 for id in &ids {
                     client.remove_route(id).await?;
                 }
-                Ok::<_, RouterError>(())
-            })
-            .map_err(to_js)?,
+                Ok(())
+            }))?,
         }
         Ok(())
     }
@@ -164,7 +184,7 @@ impl NativeRouter {
         match self.router.clone() {
             Router::Own(router) => router.start_proxy().await.map_err(to_js),
             // A daemon's runs for as long as it does.
-            Router::Daemon(_) => Err(to_js(RouterError::ProxyRunning)),
+            Router::Daemon(..) => Err(to_js(RouterError::ProxyRunning)),
         }
     }
 
@@ -180,8 +200,8 @@ impl NativeRouter {
     pub fn proxy_port(&self) -> Option<u16> {
         match &self.router {
             Router::Own(router) => router.proxy_addresses().first().map(|address| address.port()),
-            Router::Daemon(client) => {
-                let status = block_on(client.status()).ok()?;
+            Router::Daemon(client, _) => {
+                let status = block_on(self.router.within(AT_ONCE, client.status())).ok()?;
                 status.listen.first().and_then(|address| address.parse::<std::net::SocketAddr>().ok()).map(|a| a.port())
             }
         }
@@ -192,7 +212,7 @@ impl NativeRouter {
     pub fn proxy_routes(&self) -> Vec<NativeProxied> {
         let routes = match &self.router {
             Router::Own(router) => router.get_all_routes(),
-            Router::Daemon(_) => Vec::new(),
+            Router::Daemon(..) => Vec::new(),
         };
         routes.into_iter().map(Into::into).collect()
     }
@@ -202,7 +222,7 @@ impl NativeRouter {
     pub fn warnings(&self) -> Vec<String> {
         match &self.router {
             Router::Own(router) => router.warnings().to_vec(),
-            Router::Daemon(_) => Vec::new(),
+            Router::Daemon(..) => Vec::new(),
         }
     }
 
@@ -211,7 +231,7 @@ impl NativeRouter {
     pub fn hosts(&self) -> Option<NativeHosts> {
         match &self.router {
             Router::Own(router) => router.hosts_manager().map(NativeHosts::of),
-            Router::Daemon(_) => None,
+            Router::Daemon(..) => None,
         }
     }
 
@@ -220,7 +240,7 @@ impl NativeRouter {
     pub fn tls(&self) -> Option<NativeTls> {
         match &self.router {
             Router::Own(router) => router.tls_settings().map(NativeTls::of),
-            Router::Daemon(_) => None,
+            Router::Daemon(..) => None,
         }
     }
 
@@ -232,7 +252,7 @@ impl NativeRouter {
     ) -> napi::Result<()> {
         let events = match &self.router {
             Router::Own(router) => router.subscribe(),
-            Router::Daemon(client) => block_on(client.events()).map_err(to_js)?,
+            Router::Daemon(client, _) => block_on(self.router.within(AT_ONCE, client.events()))?,
         };
         self.set_following(0, Some(spawn(events::follow(events, listener)).abort_handle()));
         Ok(())
@@ -244,7 +264,7 @@ impl NativeRouter {
         &self,
         #[napi(ts_arg_type = "(request: NativeRequest) => void")] listener: Listener<NativeRequest>,
     ) -> napi::Result<()> {
-        let requests = block_on(self.router.control().requests()).map_err(to_js)?;
+        let requests = block_on(self.router.within(AT_ONCE, self.router.control().requests()))?;
         self.set_following(1, Some(spawn(events::follow_requests(requests, listener)).abort_handle()));
         Ok(())
     }

@@ -68,7 +68,7 @@ export function fields<T>(name: string, value: unknown, checks: { [K in keyof T]
 
 /** The same of settings. */
 export function settings<T>(name: string, value: unknown, checks: { [K in keyof T]-?: Check }): T {
-  if (!isObject(value)) throw new EdgeRouterError('INVALID_CONFIG', `setting ${name} is not valid: ${isNot('an object')}`);
+  if (!isObject(value)) throw new EdgeRouterError('INVALID_CONFIG', `${name === '' ? 'the configuration' : `setting ${name}`} is not valid: ${isNot('an object')}`);
   return read(value, checks, (key, given, check) => setting(name === '' ? key : `${name}.${key}`, given, check));
 }
 

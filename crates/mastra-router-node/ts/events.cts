@@ -6,6 +6,9 @@ import type { EdgeRouterEvents, HealthEvent, RequestEvent, RouteEvent, RouteInfo
 /** Events that a reader of {@link Events.iterate} may fall behind by before it loses the oldest. */
 const BEHIND_MOST = 1024;
 
+/** Pause before a router that has ended is looked for again. */
+const AGAIN_MS = 1000;
+
 type Name = keyof EdgeRouterEvents;
 type Event = EdgeRouterEvents[Name];
 
@@ -23,13 +26,13 @@ export class Events {
   }
 
   on(name: Name, listener: (event: never) => void): void {
+    this.#follow(name);
     this.#emitter.on(name, listener as (event: unknown) => void);
-    this.#follow();
   }
 
   once(name: Name, listener: (event: never) => void): void {
+    this.#follow(name);
     this.#emitter.once(name, listener as (event: unknown) => void);
-    this.#follow();
   }
 
   off(name: Name, listener: (event: never) => void): void {
@@ -37,7 +40,7 @@ export class Events {
     this.#unfollow();
   }
 
-  /** Events as they come, from this call on, until the router is closed. */
+  /** Events as they come, from this call on, until the router is closed or, where it is another process's, has ended. */
   iterate(names: readonly Name[]): AsyncIterableIterator<Event> {
     const queue: Event[] = [];
     const waiting: ((result: IteratorResult<Event>) => void)[] = [];
@@ -88,20 +91,48 @@ export class Events {
     return names.reduce((sum, name) => sum + this.#emitter.listenerCount(name), 0);
   }
 
-  #follow(): void {
+  /** Asks the addon for events of this name. */
+  #follow(name: Name): void {
     if (this.#ended) return;
-    if (!this.#following.routes && this.#count('route', 'health') > 0) {
+    // With requests, too: it is these events that tell of the end.
+    if (!this.#following.routes) {
       call(() => this.#native.follow(event => this.#tell(event)));
       this.#following.routes = true;
     }
-    if (!this.#following.requests && this.#count('request') > 0) {
-      call(() => this.#native.followRequests(request => this.#emitter.emit('request', requestEvent(request))));
+    if (name === 'request' && !this.#following.requests) {
+      call(() => this.#native.followRequests(request => this.#emit('request', requestEvent(request))));
       this.#following.requests = true;
     }
   }
 
+  #emit(name: Name, event: Event): void {
+    this.#emitter.emit(name, event);
+    // A listener for one event has gone now.
+    this.#unfollow();
+  }
+
+  /** The router of another process has ended: readers end, and listeners hear of the next one in its place. */
+  #lost(): void {
+    this.#following = { routes: false, requests: false };
+    this.#native.unfollow();
+    this.#native.unfollowRequests();
+    this.#emitter.emit('end');
+    const again = () => {
+      const wanted = (['route', 'request'] as const).filter(name =>
+        name === 'route' ? this.#count('route', 'health') > 0 : this.#count('request') > 0,
+      );
+      if (this.#ended || wanted.length === 0) return;
+      try {
+        for (const name of wanted) this.#follow(name);
+      } catch {
+        setTimeout(again, AGAIN_MS).unref();
+      }
+    };
+    setTimeout(again, AGAIN_MS).unref();
+  }
+
   #unfollow(): void {
-    if (this.#following.routes && this.#count('route', 'health') === 0) {
+    if (this.#following.routes && this.#count('route', 'health', 'request') === 0) {
       this.#following.routes = false;
       this.#native.unfollow();
     }
@@ -112,13 +143,14 @@ export class Events {
   }
 
   #tell(event: native.NativeEvent): void {
+    if (event.kind === 'ended') return this.#lost();
     const route = event.route && routeInfo(event.route);
     if (event.kind === 'checked' && route && event.health) {
       const told: HealthEvent = { kind: 'health', route, before: event.before as RouteStatus, health: event.health };
-      this.#emitter.emit('health', told);
+      this.#emit('health', told);
     } else if (event.kind !== 'checked') {
       const told: RouteEvent = { kind: 'route', change: event.kind as RouteEvent['change'], ...(route && { route }) };
-      this.#emitter.emit('route', told);
+      this.#emit('route', told);
     }
   }
 }

@@ -105,6 +105,8 @@ export class LocalEdgeRouter implements EdgeRouterProvider {
     installEnding();
     installWarnings(this.#logs);
     for (const warning of this.#native.warnings()) this.#warn(warning);
+    // Routes that were saved are served from when they are first asked for.
+    if (configuration.given.stateDir !== undefined) this.#serves();
   }
 
   /**
@@ -149,9 +151,10 @@ export class LocalEdgeRouter implements EdgeRouterProvider {
     field('routeId', routeId, string);
     const before = await callAsync(() => this.#native.findRoute(routeId));
     await callAsync(() => this.#native.removeRoute(routeId));
-    this.#registered.delete(before?.routeId ?? routeId);
     // It may have been found by its name, which removes nothing.
-    if (before && [before.routeId, before.deploymentId].includes(routeId)) this.#log(`Route removed: ${before.subdomain}`);
+    if (!before || ![before.routeId, before.deploymentId].includes(routeId)) return;
+    this.#registered.delete(before.routeId);
+    this.#log(`Route removed: ${before.subdomain}`);
   }
 
   /** The route of a deployment. */
@@ -296,8 +299,8 @@ export class LocalEdgeRouter implements EdgeRouterProvider {
   }
 
   /**
-   * Events from this call on, until the router is closed: of these names, or of all. A reader that falls behind by more than
-   * 1,024 loses the oldest.
+   * Events from this call on, until the router is closed or, where it is another process's, has ended: of these names, or of
+   * all. A reader that falls behind by more than 1,024 loses the oldest; a program that is busy for as many loses some.
    */
   events<N extends keyof EdgeRouterEvents = keyof EdgeRouterEvents>(...names: N[]): AsyncIterableIterator<EdgeRouterEvents[N]> {
     this.#mustBeOpen();
@@ -324,7 +327,8 @@ export class LocalEdgeRouter implements EdgeRouterProvider {
 
   /**
    * Stops everything in order: checks, the proxy with its connections, entries of the hosts file, routes, ports. Doing it
-   * again does nothing; other calls fail from then on with `ROUTER_CLOSED`. A daemon goes on, with its routes.
+   * again does nothing, and nor do calls that only stop or clear something; `getAllRoutes` gives none; other calls fail from
+   * then on with `ROUTER_CLOSED`. A daemon goes on, with its routes.
    */
   async close(): Promise<void> {
     this.#closed ??= this.#close();

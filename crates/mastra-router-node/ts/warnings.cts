@@ -6,5 +6,5 @@ let installed = false;
 export function installWarnings(logs: boolean): void {
   if (installed || !logs) return;
   installed = true;
-  native.onWarning(warning => console.error(`[LocalEdgeRouter] ${warning}`));
+  native.onWarning(warning => console.error(`[router-local] ${warning}`));
 }

@@ -213,6 +213,8 @@ impl Default for ProxyConfig {
     }
 }
 
+/// Each has sockets and a pool of its own; a machine's servers need a handful.
+const THREADS_MAX: usize = 256;
 /// Apple's clients refuse longer ones, from whatever authority; so may others.
 const VALIDITY_DAYS_MAX: u32 = 397;
 
@@ -254,8 +256,8 @@ impl LocalEdgeRouterConfig {
         if self.health_check.failure_threshold == 0 {
             return invalid("healthCheck.failureThreshold", "it is 0");
         }
-        if self.proxy.threads == Some(0) {
-            return invalid("threads", "it is 0");
+        if self.proxy.threads.is_some_and(|threads| !(1..=THREADS_MAX).contains(&threads)) {
+            return invalid("threads", "it is not between 1 and 256");
         }
         if self.proxy.max_connections == 0 {
             return invalid("maxConnections", "it is 0");

@@ -92,6 +92,8 @@ pub(crate) async fn find_or_start(
 pub(crate) async fn start(command: std::process::Command, output: &Output) -> Result<Ready, Failure> {
     let mut command = Command::from(command);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // It outlives the run that may have started it, and is not one of what that leaves behind.
+    command.env_remove(crate::run::MARKER);
     let mut child = command.spawn()?;
     let Some(stdout) = child.stdout.take() else { return Err(Failure::failed("START_FAILED", "no stdout")) };
     let said = tokio::spawn(listen(child.stderr.take()));

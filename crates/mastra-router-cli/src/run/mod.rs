@@ -22,6 +22,7 @@ use mastra_router::{Home, InvokingUser, RouteConfig, RouteLease, default_cert_di
 use self::claim::Claim;
 use self::port::LeasedPort;
 use self::processes::RunId;
+pub(crate) use self::processes::VARIABLE as MARKER;
 use self::project::Project;
 pub(crate) use self::prune::prune;
 use self::serving::Serving;

@@ -14,10 +14,10 @@ const binary =
 const running = new Set();
 process.on('exit', () => running.forEach(child => child.kill('SIGKILL')));
 
-/** Starts a router with a home of its own; `toml` is the text of its configuration file. */
-export async function startDaemon(t, { toml = '', args = [] } = {}) {
+/** Starts a router with a home of its own, or the given one; `toml` is the text of its configuration file. */
+export async function startDaemon(t, { toml = '', args = [], home: given } = {}) {
   const directory = await temporary();
-  const home = path.join(directory, 'home');
+  const home = given ?? path.join(directory, 'home');
   const user = path.join(directory, 'user');
   const file = path.join(directory, 'router.toml');
   await mkdir(user);
@@ -42,5 +42,5 @@ export async function startDaemon(t, { toml = '', args = [] } = {}) {
   ]));
   const ready = JSON.parse(first);
   if (ready.event !== 'ready') throw new Error(`the router is not ready: ${first} ${errors}`);
-  return { home, stop, port: Number(ready.listen[0].split(':').at(-1)) };
+  return { home, child, stop, port: Number(ready.listen[0].split(':').at(-1)) };
 }

@@ -2,6 +2,7 @@ import { boolean, field, isObject, optional, settings, string, strings, type Che
 import { home } from '../configuration.cjs';
 import { call, EdgeRouterError, fromNative } from '../error.cjs';
 import native = require('../native.cjs');
+import { installWarnings } from '../warnings.cjs';
 
 export interface HostsManagerConfig {
   /** @default the system's hosts file */
@@ -61,6 +62,7 @@ export class HostsManager {
   constructor(config: HostsManagerConfig = {}, of?: native.NativeHosts) {
     const given = settings<HostsManagerConfig>('', config, CONFIG);
     this.#logs = given.logChanges ?? true;
+    installWarnings(this.#logs);
     this.#localIp = given.localIp ?? '127.0.0.1';
     this.#native = call(
       () =>

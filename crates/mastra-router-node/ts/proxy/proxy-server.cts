@@ -2,6 +2,7 @@ import { boolean, count, field, fields, optional, port, settings, string, time, 
 import { home } from '../configuration.cjs';
 import { call, callAsync, EdgeRouterError } from '../error.cjs';
 import native = require('../native.cjs');
+import { installWarnings } from '../warnings.cjs';
 import type { LocalRoute, LocalRouteConfig } from '../types.cjs';
 
 export interface ProxyServerConfig {
@@ -88,6 +89,7 @@ export class ProxyServer {
     const given = settings<ProxyServerConfig>('', config, CONFIG);
     const proxy = call(() => new native.NativeProxy(options(given)));
     this.#native = proxy;
+    installWarnings(true);
     const log = given.logRequests ?? true ? logRequest : undefined;
     this.#engine = {
       port: () => proxy.port() ?? given.port,
@@ -136,7 +138,8 @@ export class ProxyServer {
 
   /** The route with this name. */
   getRoute(subdomain: string): ProxyRoute | undefined {
-    return this.getRoutes().find(route => route.subdomain === subdomain);
+    const name = String(subdomain).toLowerCase();
+    return this.getRoutes().find(route => route.subdomain.toLowerCase() === name);
   }
 
   getRoutes(): ProxyRoute[] {

@@ -2,6 +2,7 @@ import { boolean, count, field, optional, settings, string, strings, type Check 
 import { home } from '../configuration.cjs';
 import { call, fromNative } from '../error.cjs';
 import native = require('../native.cjs');
+import { installWarnings } from '../warnings.cjs';
 
 export interface TLSManagerConfig {
   /** Directory of the local authority and of its certificates. @default '~/.mastra/certs' */
@@ -61,6 +62,7 @@ export class TLSManager {
   constructor(config: TLSManagerConfig = {}, of?: native.NativeTls) {
     const given = settings<TLSManagerConfig>('', config, CONFIG);
     this.#logs = given.logChanges ?? true;
+    installWarnings(this.#logs);
     this.#native = call(
       () =>
         of ??

@@ -72,6 +72,24 @@ impl HostsFollower {
     /// # Cancel safety
     /// Dropping the future ends the waiting, not the write.
     pub async fn written(&self, name: &RouteName) -> Result<()> {
+        let outcome = self.attempted().await.ok_or(RouterError::Closed)?;
+        let host = host(name, &self.base);
+        match (outcome.failed.as_deref(), outcome.refused.get(&host)) {
+            (Some(error), _) | (None, Some(error)) => Err(again(error)),
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// Waits until the routes as they are now have been written, or could not be, whatever came of it.
+    ///
+    /// # Cancel safety
+    /// As [`written`](Self::written).
+    pub async fn tried(&self) {
+        let _ = self.attempted().await;
+    }
+
+    /// What came of the next attempt; `None` after a stop.
+    async fn attempted(&self) -> Option<Outcome> {
         let mut ticket = 0;
         self.asked.send_modify(|asked| {
             *asked += 1;
@@ -79,12 +97,7 @@ impl HostsFollower {
         });
         let mut outcomes = self.outcome.clone();
         let outcome = outcomes.wait_for(|outcome| outcome.answered >= ticket).await;
-        let outcome = outcome.map_err(|_| RouterError::Closed)?.clone();
-        let host = host(name, &self.base);
-        match (outcome.failed.as_deref(), outcome.refused.get(&host)) {
-            (Some(error), _) | (None, Some(error)) => Err(again(error)),
-            (None, None) => Ok(()),
-        }
+        outcome.ok().map(|outcome| outcome.clone())
     }
 
     /// Ends and leaves the names in the file, for another process of the same owner. A write that is going on may still end.
@@ -94,17 +107,15 @@ impl HostsFollower {
         }
     }
 
-    /// Removes the names and ends; a write that is going on is finished first. Calling it again does nothing.
+    /// Removes the names and ends; a write that is going on is finished first. Whoever calls it again waits for the same.
     ///
     /// # Cancel safety
     /// The task ends even if this is dropped.
     pub async fn stop(&self) {
         self.stop.send_replace(true);
-        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(task) = task {
-            // It neither panics nor is it aborted; and if it were, there would be nothing left to wait for.
-            let _ = task.await;
-        }
+        // The task has the sender until its end.
+        let mut outcomes = self.outcome.clone();
+        while outcomes.changed().await.is_ok() {}
     }
 }
 

@@ -12,6 +12,9 @@ use crate::hosts::{HostsFollower, HostsManager, HostsOwner, HostsOwnerKind, Host
 use crate::name::{BaseDomain, RouteName};
 use crate::table::RouteTable;
 
+/// How long a call waits for a file that it could do without.
+const TRIED_MOST: Duration = Duration::from_secs(1);
+
 /// What keeps the hosts file in step, once there is something to serve.
 pub(super) struct RouterHosts {
     mode: HostsMode,
@@ -53,24 +56,31 @@ impl RouterHosts {
         }
     }
 
-    /// Waits until the name is in the file, where it has to be.
+    /// Waits until the name is in the file, or, where it need not be, until that was tried.
     ///
     /// # Errors
-    /// As [`HostsFollower::written`], and where that takes longer than a check may.
+    /// Where it has to be there, as [`HostsFollower::written`], and where that takes longer than a check may.
     pub(super) async fn written(&self, name: &RouteName) -> Result<()> {
-        match self.follower.get() {
-            Some(follower) if self.mode == HostsMode::Required => {
-                // Any user can keep the file locked for a while.
-                let written = tokio::time::timeout(self.most, follower.written(name)).await;
-                written.unwrap_or_else(|_| {
-                    Err(RouterError::HostsFile {
-                        path: self.manager.as_ref().map(|m| m.path().to_owned()).unwrap_or_default(),
-                        line: None,
-                        reason: "it could not be written in time; another process may keep it locked".to_owned(),
-                    })
-                })
-            }
-            _ => Ok(()),
+        let Some(follower) = self.follower.get() else { return Ok(()) };
+        if self.mode != HostsMode::Required {
+            self.tried().await;
+            return Ok(());
+        }
+        // Any user can keep the file locked for a while.
+        let written = tokio::time::timeout(self.most, follower.written(name)).await;
+        written.unwrap_or_else(|_| {
+            Err(RouterError::HostsFile {
+                path: self.manager.as_ref().map(|m| m.path().to_owned()).unwrap_or_default(),
+                line: None,
+                reason: "it could not be written in time; another process may keep it locked".to_owned(),
+            })
+        })
+    }
+
+    /// Waits until the file was brought into step with the routes of now, or could not be.
+    pub(super) async fn tried(&self) {
+        if let Some(follower) = self.follower.get() {
+            let _ = tokio::time::timeout(TRIED_MOST.min(self.most), follower.tried()).await;
         }
     }
 

@@ -82,6 +82,8 @@ struct Inner {
     /// Where the proxy listens; empty while it does not.
     addresses: RwLock<Vec<SocketAddr>>,
     closed: AtomicBool,
+    /// Whether the proxy has run at all. One that was stopped on purpose is not started by a look at a route.
+    was_started: AtomicBool,
     /// `None` where nothing is saved.
     saving: Option<Saving>,
 }
@@ -142,6 +144,7 @@ impl LocalEdgeRouter {
             clients: RwLock::default(),
             addresses: RwLock::default(),
             closed: AtomicBool::new(false),
+            was_started: AtomicBool::new(false),
             saving,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -295,10 +298,10 @@ impl LocalEdgeRouter {
 
     /// Takes back what would outlive the process, at once: lines of the hosts file, leases. What is saved stays; connections
     /// are cut. For the end of a program that did not [`close`](Self::close).
+    ///
+    /// A close that is going on is not waited for; what it has not done yet is done here.
     pub async fn leave(&self) {
-        if self.inner.closed.swap(true, Ordering::Relaxed) {
-            return;
-        }
+        self.inner.closed.store(true, Ordering::Relaxed);
         self.inner.health.stop();
         self.inner.leases.stop();
         // Dropping it stops it, and does not wait.
@@ -340,11 +343,18 @@ impl LocalEdgeRouter {
         self.launch_proxy(proxy).await
     }
 
+    /// The same for URLs of saved routes, before the first of them is handed out.
+    async fn serve_restored(&self) -> Result<()> {
+        let restored = self.inner.saving.is_some() && !self.inner.registry.table().is_empty();
+        if restored && !self.inner.was_started.load(Ordering::Relaxed) { self.ensure_proxy().await } else { Ok(()) }
+    }
+
     async fn launch_proxy(&self, mut proxy: MutexGuard<'_, Option<ReverseProxy>>) -> Result<()> {
         let table = self.inner.registry.table();
         let saved = table.iter().find(|route| route.spec.tls == Some(true));
         self.inner.ensure_tls(saved.map(|route| &route.spec)).await?;
         self.inner.start_proxy(&mut proxy)?;
+        self.inner.was_started.store(true, Ordering::Relaxed);
         drop(proxy);
         self.inner.hosts.follow(|| self.inner.registry.reader());
         self.resolve_saved().await;

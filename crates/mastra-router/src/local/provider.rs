@@ -49,6 +49,8 @@ impl EdgeRouterProvider for LocalEdgeRouter {
         }
         self.inner.saved(version).await?;
         self.inner.health.check(&route, CheckKind::First).await;
+        // Nobody serves what was registered while the router was closed.
+        self.open()?;
         // An update may have come in during the check; the caller is told what is.
         let table = self.inner.registry.table();
         Ok(self.inner.info(table.get(route.id.as_str()).unwrap_or(&route)))
@@ -62,6 +64,7 @@ impl EdgeRouterProvider for LocalEdgeRouter {
         let before = before.get(route_id).filter(|route| is_meant(&route.spec)).ok_or_else(missing)?;
         let mut planned = before.spec.updated(&update)?;
         self.inner.ensure_tls(Some(&planned)).await?;
+        self.ensure_proxy().await?;
         planned.target = self.inner.resolve(planned.target).await?;
         if update.wait_healthy {
             self.wait_healthy(&planned).await?;
@@ -110,16 +113,20 @@ impl EdgeRouterProvider for LocalEdgeRouter {
         };
         self.log(&format!("Route removed: {}", route.spec.name));
         let _ = self.inner.events.send(RouterEvent::Removed(self.inner.info(&route)));
-        self.inner.saved(version).await
+        self.inner.saved(version).await?;
+        self.inner.hosts.tried().await;
+        Ok(())
     }
 
     async fn get_route(&self, deployment_id: &str) -> Result<Option<RouteInfo>> {
         self.open()?;
+        self.serve_restored().await?;
         Ok(self.inner.registry.table().by_deployment(deployment_id).map(|route| self.inner.info(route)))
     }
 
     async fn list_routes(&self, project_id: &str) -> Result<Vec<RouteInfo>> {
         self.open()?;
+        self.serve_restored().await?;
         Ok(self.inner.registry.table().by_project(project_id).map(|route| self.inner.info(route)).collect())
     }
 
@@ -163,8 +170,12 @@ impl RouterControl for LocalEdgeRouter {
         let inner = self.inner.clone();
         // Together, so that whoever gives up waiting leaves no port that is leased and not saved.
         let (port, version) = blocking(move || inner.lease_port()).await??;
-        let Some(saving) = &self.inner.saving else { return Ok(port) };
-        if let Err(error) = saving.saver.ports_saved(version).await {
+        let leased = match &self.inner.saving {
+            Some(saving) => saving.saver.ports_saved(version).await,
+            None => Ok(()),
+        };
+        // A close that came meanwhile has given back what was leased before it.
+        if let Err(error) = leased.and_then(|()| self.open()) {
             let ports = self.inner.ports.clone();
             blocking(move || ports.release(port)).await?;
             return Err(error);
