@@ -1,6 +1,5 @@
 // Ends that come at an awkward moment: of the program, of a close, of the other process.
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -164,7 +163,7 @@ test('when the other process ends, readers end, and listeners hear of the one in
   const pending = [reader.next(), requests.next()];
   first.child.kill('SIGKILL');
   await within('the ends of the readers', Promise.all(pending).then(ends => assert.deepEqual(ends.map(end => end.done), [true, true])));
-  await once(first.child, 'exit').catch(() => {});
+  await until('its end', () => first.child.signalCode);
   await assert.rejects(router.getRoute('app'), { code: 'ROUTER_UNREACHABLE' });
   await startDaemon(t, { home: first.home });
   // The listeners are there again some time after the router is; a change tells that they are.
