@@ -128,7 +128,8 @@ export class HostsManager {
 
   /** Whether a name stands in our block. */
   hasEntry(hostname: string): boolean {
-    return this.getEntries().some(entry => entry.hostname === String(hostname).toLowerCase());
+    const name = typeof hostname === 'string' ? hostname.toLowerCase() : undefined;
+    return this.getEntries().some(entry => entry.hostname === name);
   }
 
   getHostsPath(): string {

@@ -138,7 +138,7 @@ export class ProxyServer {
 
   /** The route with this name. */
   getRoute(subdomain: string): ProxyRoute | undefined {
-    const name = String(subdomain).toLowerCase();
+    const name = typeof subdomain === 'string' ? subdomain.toLowerCase() : undefined;
     return this.getRoutes().find(route => route.subdomain.toLowerCase() === name);
   }
 

@@ -108,7 +108,8 @@ export class TLSManager {
   }
 
   hasCertificate(domain: string): boolean {
-    return this.listCertificates().some(certificate => certificate.domain === String(domain).toLowerCase());
+    const name = typeof domain === 'string' ? domain.toLowerCase() : undefined;
+    return this.listCertificates().some(certificate => certificate.domain === name);
   }
 
   /** How to have programs on this machine trust the certificates. */
