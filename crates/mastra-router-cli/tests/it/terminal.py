@@ -9,7 +9,7 @@ pid, terminal = pty.fork()
 if pid == 0:
     os.execvp(sys.argv[2], sys.argv[2:])
 shown = b""
-deadline = time.monotonic() + 60
+deadline = time.monotonic() + float(os.environ.get("TERMINAL_MOST", 60))
 
 
 def read():
