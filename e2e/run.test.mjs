@@ -37,7 +37,9 @@ function describeProject(project) {
       await answer(project, running);
       const live = await project.live?.(running);
       const { processes, sockets } = await running.look();
-      t.diagnostic(`${processes} sightings of processes, ${sockets} of sockets; up in ${seconds(began)} s`);
+      assert.ok(processes > 0 && sockets.length > 0, 'nothing is seen of it, so that its end would not be either');
+      assert.deepEqual(sockets.filter(socket => !socket.isLocal), [], 'other machines can reach it');
+      t.diagnostic(`${processes} processes, ${sockets.length} sockets, up in ${seconds(began)} s`);
       return live;
     }
 

@@ -46,7 +46,7 @@ export function commandOf({ pid }) {
   }
 }
 
-/** The sockets that some of these listen on: `{ port, inode }`. */
+/** The sockets that some of these listen on: `{ port, inode, isLocal }`. */
 export function listeningOf(processes) {
   const own = new Set(processes.flatMap(({ pid }) => socketsOf(pid)));
   return everyListening().filter(({ inode }) => own.has(inode));
@@ -93,6 +93,12 @@ function everyListening() {
     const rows = lines.map(line => line.trim().split(/\s+/));
     return rows
       .filter(row => row[3] === '0A')
-      .map(row => ({ port: parseInt(row[1].split(':').at(-1), 16), inode: row[9] }));
+      .map(row => ({ port: parseInt(row[1].split(':').at(-1), 16), inode: row[9], isLocal: isLoopback(row[1].split(':')[0]) }));
   });
+}
+
+/** Of an address as the tables have it: each 32 bits in the order of the machine's bytes. */
+function isLoopback(address) {
+  const [v4, v6] = [/^......7F$/, /^0{24}01000000$|^0{16}FFFF0000......7F$/];
+  return (address.length === 8 ? v4 : v6).test(address);
 }

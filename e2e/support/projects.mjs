@@ -184,9 +184,9 @@ async function viteUpdates(site) {
 }
 
 async function nextUpdates(site) {
-  const open = openSocket(site, '/_next/webpack-hmr');
-  await open.message(/./);
-  await edited(open, path.join(site.directory, 'app/page.js'), n => nextPage(`First words, ${n}`), /./);
+  const open = openSocket(site, '/_next/hmr');
+  await open.message(/"turbopack-connected"/);
+  await edited(open, path.join(site.directory, 'app/page.js'), n => nextPage(`First words, ${n}`), /"serverComponentChanges"/);
   return open;
 }
 
@@ -216,19 +216,26 @@ function openSocket(site, where, protocol) {
     opened.emit('heard');
   });
   let failed;
-  opened.on('error', error => {
+  const fail = error => {
     failed = error;
     opened.emit('heard');
-  });
+  };
+  opened.on('error', fail);
+  opened.on('close', () => fail(new Error(`the socket at ${site.at(where)} was closed`)));
   return {
     ended: new Promise(resolve => opened.once('close', resolve)),
     /** The next message that matches, of those that no one asked for yet. */
     async message(wanted) {
-      for (;;) {
-        const found = messages.splice(0).find(text => wanted.test(text));
-        if (found) return found;
-        if (failed) throw failed;
-        await once(opened, 'heard');
+      const late = setTimeout(() => fail(new Error(`no message ${wanted} came at ${site.at(where)}`)), 60_000);
+      try {
+        for (;;) {
+          const found = messages.splice(0).find(text => wanted.test(text));
+          if (found) return found;
+          if (failed) throw failed;
+          await once(opened, 'heard');
+        }
+      } finally {
+        clearTimeout(late);
       }
     },
   };

@@ -60,10 +60,11 @@ export async function startRun(router, name, project, directory, { inTerminal = 
     : start(binary, args, { cwd: directory, env: router.env });
   const exited = once(started.child, 'exit');
   const shown = () => started.output.stdout + started.output.stderr;
-  const ownPid = () => (inTerminal ? ofRun({ pid: started.child.pid, start: 'none' })[0]?.pid : started.child.pid);
-  const self = processOf(await waitFor('the process of run', () => ownPid()));
-  let seen = [];
-  let sockets = [];
+  // Below the terminal's program, which may be a script that looks for the right Python first.
+  const candidates = () => (inTerminal ? ofRun({ pid: started.child.pid }) : [processOf(started.child.pid)]);
+  const self = await waitFor('the process of run', () => candidates().find(each => commandOf(each).includes(`${binary} run `)));
+  const seen = new Map();
+  const sockets = new Map();
 
   const running = {
     self,
@@ -74,9 +75,10 @@ export async function startRun(router, name, project, directory, { inTerminal = 
     async look() {
       const url = (await router.command('url', name)).stdout.trim();
       running.at = where => url + where;
-      seen = [...seen, ...ofRun(self)];
-      sockets = [...sockets, ...listeningOf(ofRun(self))];
-      return { processes: seen.length, sockets: sockets.length };
+      const processes = ofRun(self);
+      for (const process of processes) seen.set(`${process.pid} ${process.start}`, process);
+      for (const socket of listeningOf(processes)) sockets.set(socket.inode, socket);
+      return { processes: seen.size, sockets: [...sockets.values()] };
     },
     async signal(signal) {
       process.kill(self.pid, signal);
@@ -95,8 +97,9 @@ export async function startRun(router, name, project, directory, { inTerminal = 
     },
     /** What of it is left: processes and sockets. */
     left() {
-      const processes = [...seen.filter(runs), ...ofRun(self)];
-      return [...new Set(processes.map(commandOf)), ...stillListening(sockets).map(({ port }) => `port ${port}`)];
+      const processes = [...[...seen.values()].filter(runs), ...ofRun(self)];
+      const ports = stillListening([...sockets.values()]).map(({ port }) => `port ${port}`);
+      return [...new Set(processes.map(commandOf)), ...ports];
     },
     stop: () => started.stop(),
   };

@@ -5,8 +5,10 @@ use std::time::Duration;
 use mastra_router::control::ControlClient;
 use mastra_router::{
     EdgeRouterProvider, LeaseUpdate, RouteConfig, RouteInfo, RouteLease, RouteStatus, RouteUpdate, RouterControl,
-    RouterError,
+    RouterError, RouterEvent,
 };
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
 
 use crate::failure::{Exit, Failure};
 
@@ -23,6 +25,8 @@ pub(crate) struct Claim {
     pub(crate) route: RouteInfo,
     /// When the router was started that has the route.
     router_since: String,
+    /// What happens to routes, while there is a router that tells.
+    news: Option<Receiver<RouterEvent>>,
 }
 
 /// Whether a route is still ours.
@@ -44,7 +48,8 @@ impl Claim {
         let Some(lease) = config.lease.clone() else { return Err(Failure::failed("IO_ERROR", "there is no lease")) };
         let router_since = client.status().await?.started_at;
         let route = take(&client, &config, force).await?;
-        Ok(Self { client, config, lease, route, router_since })
+        let news = Some(client.subscribe());
+        Ok(Self { client, config, lease, route, router_since, news })
     }
 
     /// Leads the route to another port.
@@ -80,6 +85,37 @@ impl Claim {
         health.healthy || health.status_code.is_some()
     }
 
+    /// Returns when something has happened after which the route may not be ours any more. What happened before the router
+    /// began to tell, and while none does, is missed.
+    ///
+    /// Dropping it loses nothing.
+    pub(crate) async fn may_be_lost(&mut self) {
+        loop {
+            let Some(news) = &mut self.news else { return std::future::pending().await };
+            match news.recv().await {
+                Ok(RouterEvent::Cleared) | Err(RecvError::Lagged(_)) => return,
+                Ok(RouterEvent::Removed(route)) if route.route_id == self.route.route_id => return,
+                Ok(RouterEvent::Updated(route)) if route.route_id == self.route.route_id => {
+                    if !route.lease.is_some_and(|lease| lease.is_of_same_process(&self.lease)) {
+                        return;
+                    }
+                }
+                Ok(_) => {}
+                Err(RecvError::Closed) => self.news = None,
+            }
+        }
+    }
+
+    /// Lets the router go, which ends by itself where nobody listens to it any more.
+    pub(crate) fn listen_no_more(&mut self) {
+        self.news = None;
+    }
+
+    /// Whether a router tells what happens to routes.
+    pub(crate) fn is_told(&self) -> bool {
+        self.news.is_some()
+    }
+
     /// Looks whether the route is ours.
     ///
     /// # Errors
@@ -88,6 +124,9 @@ impl Claim {
         let since = self.client.status().await?.started_at;
         let found = self.client.find_route(self.route.route_id.as_str()).await?;
         let is_same_router = std::mem::replace(&mut self.router_since, since) == self.router_since;
+        if self.news.is_none() {
+            self.news = Some(self.client.subscribe());
+        }
         Ok(match found.and_then(|route| route.lease) {
             Some(lease) if lease.is_of_same_process(&self.lease) => Held::Yes,
             Some(lease) => Held::Lost(format!("it is that of {} now", owner(&lease))),

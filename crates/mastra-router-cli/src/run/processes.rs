@@ -58,6 +58,8 @@ impl fmt::Display for RunId {
 pub(crate) struct Process {
     pub(crate) pid: u32,
     parent: u32,
+    /// Its process group: who stands in the foreground of a terminal is told of Ctrl-C by groups.
+    group: u32,
     start: u64,
     is_dead: bool,
 }
@@ -70,7 +72,8 @@ impl Process {
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
         let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
         let is_dead = matches!(*fields.first()?, "Z" | "X" | "x") && number(17)? <= 1;
-        Some(Self { pid, parent: u32::try_from(number(1)?).ok()?, start: number(19)?, is_dead })
+        let id = |at: usize| u32::try_from(number(at)?).ok();
+        Some(Self { pid, parent: id(1)?, group: id(2)?, start: number(19)?, is_dead })
     }
 
     /// What it was started with, for people.
@@ -148,6 +151,12 @@ pub(crate) fn below_this() -> Vec<Process> {
     found
 }
 
+/// What runs below this process and in its group, as what a person has started in a terminal is.
+pub(crate) fn of_this_group() -> Vec<Process> {
+    let own = Process::read(std::process::id()).map(|process| process.group);
+    below_this().into_iter().filter(|process| Some(process.group) == own).collect()
+}
+
 /// The children of a process: each of its threads has a list.
 fn children(pid: u32) -> Vec<Process> {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
@@ -223,7 +232,7 @@ mod tests {
 
     #[test]
     fn descendants_and_nothing_else() {
-        let process = |pid, parent, is_dead| Process { pid, parent, start: 0, is_dead };
+        let process = |pid, parent, is_dead| Process { pid, parent, group: 0, start: 0, is_dead };
         let all = [
             process(1, 0, false),
             process(10, 1, false),

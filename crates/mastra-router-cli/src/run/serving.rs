@@ -14,8 +14,10 @@ use crate::output::{Output, status};
 const STARTING: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(250)];
 /// Pause between two looks at one that runs.
 const RUNNING: Duration = Duration::from_secs(1);
-/// Pause between two looks whether the router has the route.
+/// Pause between two looks whether the router has the route, while it tells what happens to routes.
 const HELD_EVERY: Duration = Duration::from_secs(5);
+/// The same while no router tells, as when it was killed.
+const BACK_EVERY: Duration = Duration::from_secs(1);
 /// What takes longer than this is told.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// A server that listens nowhere after this long probably never will.
@@ -80,6 +82,7 @@ impl<'r> Serving<'r> {
         let [mut pause, slowest] = STARTING;
         let mut silent_since: Option<Instant> = None;
         let mut held_at = Instant::now();
+        let mut may_be_lost = false;
         loop {
             let ended = *command_ended.borrow_and_update();
             let steady = self.is_announced && self.listening.is_some_and(|l| l.port == self.port && l.goes_on());
@@ -105,7 +108,9 @@ impl<'r> Serving<'r> {
             if !self.is_announced {
                 self.tell_of_waiting();
             }
-            if held_at.elapsed() >= HELD_EVERY {
+            let look_every = if self.claim.is_told() { HELD_EVERY } else { BACK_EVERY };
+            if may_be_lost || held_at.elapsed() >= look_every {
+                may_be_lost = false;
                 self.keep_route().await;
                 held_at = Instant::now();
             }
@@ -115,6 +120,7 @@ impl<'r> Serving<'r> {
                 () = tokio::time::sleep(rest) => {}
                 // A sender that has gone says nothing new.
                 Ok(()) = command_ended.changed() => {}
+                () = self.claim.may_be_lost(), if !self.is_lost => may_be_lost = true,
             }
         }
     }
@@ -208,6 +214,7 @@ impl<'r> Serving<'r> {
 
     fn lose(&mut self, why: &str) {
         self.is_lost = true;
+        self.claim.listen_no_more();
         self.output.say(&format!("{}: the route is lost: {why}. {} goes on without.", self.name, self.command));
     }
 }

@@ -120,11 +120,14 @@ impl Supervisor {
     async fn end(&mut self, asked: Option<(Signal, bool)>) {
         let mut waited = Waited::Gone;
         if let Some((signal, has_it)) = asked {
-            if !has_it {
-                self.pass_on(signal);
+            let everyone_knows = has_it || is_of_terminals(signal);
+            match (has_it, everyone_knows) {
+                (true, _) => {}
+                (false, true) => self.tell_group(signal),
+                (false, false) => self.pass_on(signal),
             }
-            // Where the terminal told everyone, everyone is on the way; else only the command is, which may tell the others.
-            waited = if has_it { self.wait(Self::is_all_over).await } else { self.wait(Self::has_ended).await };
+            // Where everyone was told, everyone is on the way; else only the command is, which may tell the others.
+            waited = if everyone_knows { self.wait(Self::is_all_over).await } else { self.wait(Self::has_ended).await };
         }
         if waited != Waited::AskedAgain && !self.is_all_over() {
             self.left().iter().for_each(|process| _ = process.signal(Signal::TERM));
@@ -172,6 +175,16 @@ impl Supervisor {
         processes::without(processes::of_run(self.run), self.router)
     }
 
+    /// Tells all those whom the terminal would tell.
+    fn tell_group(&self, signal: Signal) {
+        let group = processes::without(processes::of_this_group(), self.router);
+        // A command that has made a group of its own is told all the same.
+        if !group.iter().any(|process| process.pid == self.child) {
+            self.pass_on(signal);
+        }
+        group.iter().for_each(|process| _ = process.signal(signal));
+    }
+
     fn pass_on(&self, signal: Signal) {
         // Nobody else is given its pid before it has been waited for.
         if self.status.is_none()
@@ -200,6 +213,12 @@ impl Supervisor {
         };
         u8::try_from(code).unwrap_or(1)
     }
+}
+
+/// Whether a signal is one that a terminal sends to everyone at once. Shells count on that: one that waits for its command
+/// heeds an interrupt only once the command has ended of it, and npm runs every script in a shell.
+fn is_of_terminals(signal: Signal) -> bool {
+    signal == Signal::INT || signal == Signal::QUIT
 }
 
 fn not_started(program: &OsString, is_alone: bool, error: &io::Error) -> Failure {

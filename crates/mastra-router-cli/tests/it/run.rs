@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::Value;
@@ -294,8 +295,17 @@ fn one_that_lost_its_name_is_told_and_goes_on() {
     let run = Run::spawn(&mut command);
     run.until_said("● http");
     router.run(&["rm", "shop"]).ok();
+    let began = Instant::now();
     run.until_said("shop: the route is lost: it was removed.");
+    assert!(began.elapsed() < Duration::from_secs(4), "it was told, and did not only look: {:?}", began.elapsed());
     assert_eq!(router.routes(), Value::Array(Vec::new()));
+    let mut command = router.desk.command(["run", "shop", "--", "python3", &server()]);
+    let run = Run::spawn(&mut command);
+    run.until_said("● http");
+    let (second, _) = serving(&router.desk, &["shop", "--force"], &[]);
+    let began = Instant::now();
+    run.until_said(&format!("shop: the route is lost: it is that of pid {}, which runs python3 ", second.child.id()));
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
 }
 
 #[test]

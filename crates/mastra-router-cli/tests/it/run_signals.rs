@@ -51,6 +51,55 @@ fn the_command_is_told_before_what_it_has_started() {
     assert_eq!(signals(&router.desk.path("log")), ["SIGTERM"]);
 }
 
+/// A shell that waits for its command heeds an interrupt only where its command has ended of one. npm runs scripts that way.
+#[test]
+fn an_interrupt_of_our_own_comes_to_all_as_from_a_terminal() {
+    if is_ignored(Signal::INT) {
+        return;
+    }
+    let router = Router::start();
+    // Of a command that ends in order, not every shell goes on.
+    for (args, codes, heard) in [("pid=pid", &[130][..], &[][..]), ("log=log pid=pid", &[9, 130], &["SIGINT"])] {
+        let _ = fs::remove_file(router.desk.path("pid"));
+        let script = format!("python3 {} {args}; exit 9", server());
+        let words = [&["run"], &PATIENT[..], &["--", "sh", "-c", &script]].concat();
+        let mut run = Run::spawn(&mut router.desk.command(words));
+        let pid = read_pid(&router.desk.path("pid"));
+        run.signal(Signal::INT);
+        let code = run.wait().code().unwrap();
+        assert!(codes.contains(&code), "{code}: {}", run.stderr());
+        assert!(!runs(pid));
+        assert_eq!(signals(&router.desk.path("log")), heard);
+    }
+}
+
+/// `timeout` tells the command that it has started, and then the group that this is in: `run` is told twice.
+#[test]
+fn one_who_says_it_twice_at_once_means_it_once() {
+    let router = Router::start();
+    let (mut run, _) = serving(&router.desk, &PATIENT, &["log=log"]);
+    run.signal(Signal::TERM);
+    run.signal(Signal::TERM);
+    assert_eq!(run.wait().code(), Some(0), "it had its time: {}", run.stderr());
+    assert_eq!(signals(&router.desk.path("log")), ["SIGTERM"]);
+}
+
+/// As with a script of a package, `"dev": "mastra-router run shop -- …"`: npm is told by the terminal, and tells what it runs.
+#[test]
+fn ctrl_c_that_is_handed_on_is_no_second_one() {
+    let router = Router::start();
+    let server = server();
+    let npm = "import os, signal, subprocess, sys\n\
+         run = subprocess.Popen(sys.argv[1:])\n\
+         signal.signal(signal.SIGINT, lambda *_: run.send_signal(signal.SIGINT))\n\
+         sys.exit(run.wait())";
+    let words =
+        ["python3", "-c", npm, router_path(), "run", "shop", "--grace", "10m", "--", "python3", &server, "log=log"];
+    let ran = in_terminal_as(&router, "until ● http\ntype \\x03", &words);
+    assert_eq!(ran.code, Some(0), "it had its time: {ran:?}");
+    assert_eq!(signals(&router.desk.path("log")), ["SIGINT"]);
+}
+
 #[test]
 fn what_does_not_end_is_killed_after_a_grace() {
     let router = Router::start();
@@ -126,12 +175,16 @@ fn router_path() -> &'static str {
 
 /// A `run` in a terminal of its own, to its end.
 fn in_terminal(router: &Router, script: &str, words: &[&str]) -> Ran {
-    let run = router.desk.command([&["run", "shop", "--grace", "10m", "--"], words].concat());
+    in_terminal_as(router, script, &[&[router_path(), "run", "shop", "--grace", "10m", "--"], words].concat())
+}
+
+/// Any command in a terminal of its own, to its end.
+fn in_terminal_as(router: &Router, script: &str, words: &[&str]) -> Ran {
+    let run = router.desk.command::<_, &str>([]);
     let mut command = Command::new("python3");
     command
         .args([&format!("{}/tests/it/terminal.py", env!("CARGO_MANIFEST_DIR")), script])
-        .arg(run.get_program())
-        .args(run.get_args())
+        .args(words)
         .current_dir(run.get_current_dir().unwrap())
         .envs(run.get_envs().filter_map(|(name, value)| Some((name, value?))))
         .stdin(std::process::Stdio::null())
