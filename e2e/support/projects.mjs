@@ -71,7 +71,7 @@ export const projects = [
     name: 'fastapi',
     skip: process.env.E2E_PYTHON ? false : 'there is no E2E_PYTHON, with FastAPI and uvicorn',
     files: { 'main.py': fastapi() },
-    command: [process.env.E2E_PYTHON ?? 'python3', '-m', 'uvicorn', 'main:app', '--reload'],
+    command: [process.env.E2E_PYTHON || 'python3', '-m', 'uvicorn', 'main:app', '--reload'],
     page: '/orders/7',
     shows: /"order":7/,
     live: site => openStream(fetch(site.at('/events'))),
@@ -141,14 +141,17 @@ export async function write(project) {
   return { directory, remove: () => rm(directory, { recursive: true, force: true }) };
 }
 
-/** Asks the page of a project until it is its own; gives what was answered. */
-export function answer(project, site) {
-  return waitFor(`${project.name} at ${site.at(project.page)}`, async () => {
+/** Asks the page of a project until it is its own. */
+export async function answer(project, site) {
+  await waitFor(`${project.name} at ${site.at(project.page)}`, async () => {
+    // What has ended does not answer any more.
+    if (site.hasEnded()) return true;
     const response = await fetch(site.at(project.page));
     const text = await response.text();
     if (!response.ok || !project.shows.test(text)) throw new Error(`${response.status}: ${text.slice(0, 500)}`);
-    return text;
+    return true;
   });
+  if (site.hasEnded()) throw new Error(`${project.name} ended: ${site.shown()}`);
 }
 
 /** A stream of which the first event has come. */

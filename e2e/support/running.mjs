@@ -62,7 +62,8 @@ export async function startRun(router, name, project, directory, { inTerminal = 
   const shown = () => started.output.stdout + started.output.stderr;
   // Below the terminal's program, which may be a script that looks for the right Python first.
   const candidates = () => (inTerminal ? ofRun({ pid: started.child.pid }) : [processOf(started.child.pid)]);
-  const self = await waitFor('the process of run', () => candidates().find(each => commandOf(each).includes(`${binary} run `)));
+  const isRun = each => each && commandOf(each).startsWith(`${each.pid} ${binary} run `);
+  const self = await waitFor('the process of run', () => candidates().find(isRun));
   const seen = new Map();
   const sockets = new Map();
 
@@ -101,7 +102,13 @@ export async function startRun(router, name, project, directory, { inTerminal = 
       const ports = stillListening([...sockets.values()]).map(({ port }) => `port ${port}`);
       return [...new Set(processes.map(commandOf)), ...ports];
     },
-    stop: () => started.stop(),
+    hasEnded: () => started.child.exitCode !== null || started.child.signalCode !== null,
+    /** Ends what is still there after a test has failed. */
+    async stop() {
+      if (runs(self)) process.kill(self.pid, 'SIGTERM');
+      await waitFor('the end of run', () => !runs(self), 20_000).catch(() => {});
+      await started.stop();
+    },
   };
   await waitFor(
     `run of ${name} to take its name`,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::failure::Failure;
 use crate::node::Node;
 use crate::workspace::Workspace;
-use crate::{chromium, test};
+use crate::{chromium, python, terminal, test};
 
 /// Builds the command and runs the tests against it.
 pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
@@ -24,12 +24,21 @@ pub(crate) fn run_built(workspace: &Workspace) -> Result<(), Failure> {
     let (tests, example) = (workspace.path("e2e"), workspace.path("examples/mastra-agent"));
     node.install_packages(&tests)?;
     node.install_packages(&example)?;
+    // Without it, the one project that is written in Python is skipped, and says so.
+    let python = match python::find_or_install(workspace, &tests.join("requirements.txt")) {
+        Ok(python) => python.into_os_string(),
+        Err(failure) => {
+            terminal::line(&failure.to_string());
+            OsString::new()
+        }
+    };
     // One file at a time: two Mastra builds at once starve each other on a small machine.
     let mut arguments = vec![OsString::from("--test"), "--test-concurrency=1".into(), "--test-reporter=spec".into()];
     arguments.extend(test_files(&tests)?.into_iter().map(OsString::from));
     node.run(&tests, &arguments)
         .env("MASTRA_ROUTER_BIN", binary)
         .env("CHROMIUM", chromium)
+        .env("E2E_PYTHON", python)
         .env("E2E_SCRATCH", workspace.scratch("e2e")?)
         .run()
 }

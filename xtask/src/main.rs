@@ -12,6 +12,7 @@ mod fuzz;
 mod node;
 mod npm;
 mod process;
+mod python;
 mod summary;
 mod terminal;
 mod test;
