@@ -31,12 +31,23 @@ impl LeasedPort {
     /// # Errors
     /// `PORT_IN_USE` for one that was asked for; [`RouterError::NoPortAvailable`] and [`RouterError::File`].
     pub(crate) fn take(home: &Home, project: &str, name: &str, asked: Option<u16>) -> Result<Self, Failure> {
-        let lease = PortManager::new(RANGE, default_lease_dir()).with_label(format!("run {name}"));
+        let leases = |dir| PortManager::new(RANGE, dir).with_label(format!("run {name}"));
+        match Self::take_of(leases(default_lease_dir()), home, project, name, asked) {
+            // The directory is in the user's own home, which a container may give nobody the right to write to. Among those
+            // of this router, each has a port of its own all the same.
+            Err(Taken::NoLeases(_)) => {
+                Self::take_of(leases(home.path().join("ports")), home, project, name, asked).map_err(Failure::from)
+            }
+            taken => taken.map_err(Failure::from),
+        }
+    }
+
+    fn take_of(lease: PortManager, home: &Home, project: &str, name: &str, asked: Option<u16>) -> Result<Self, Taken> {
         if let Some(port) = asked {
             return if lease.reserve(port)? {
                 Ok(Self { number: port, _lease: lease, memory: None })
             } else {
-                Err(in_use(port))
+                Err(Taken::Refused(in_use(port)))
             };
         }
         let key = stable_hash(format!("{project}\0{name}").as_bytes());
@@ -59,6 +70,31 @@ impl LeasedPort {
     pub(crate) fn remember(&self) {
         if let Some(memory) = self.memory.as_ref().filter(|memory| memory.recall() != Some(self.number)) {
             memory.keep(self.number);
+        }
+    }
+}
+
+/// Why there is no port.
+enum Taken {
+    /// The directory of the leases cannot be used.
+    NoLeases(RouterError),
+    Refused(Failure),
+}
+
+impl From<RouterError> for Taken {
+    fn from(error: RouterError) -> Self {
+        match error {
+            RouterError::File { .. } => Self::NoLeases(error),
+            error => Self::Refused(error.into()),
+        }
+    }
+}
+
+impl From<Taken> for Failure {
+    fn from(taken: Taken) -> Self {
+        match taken {
+            Taken::NoLeases(error) => error.into(),
+            Taken::Refused(failure) => failure,
         }
     }
 }

@@ -20,6 +20,7 @@ mod restart;
 mod router;
 mod run;
 mod run_names;
+mod run_places;
 mod run_signals;
 mod saved;
 mod terminal;
