@@ -4,12 +4,13 @@ import { after, afterEach, before, describe, test } from 'node:test';
 
 import { waitFor } from './support/process.mjs';
 import { answer, projects, write } from './support/projects.mjs';
-import { startBackground, startRun } from './support/running.mjs';
+import { prunes, siteOf, startBackground, startCommand } from './support/running.mjs';
 
 const patient = { timeout: 300_000 };
 const only = process.env.E2E_PROJECTS?.split(',');
 const chosen = projects.filter(project => !only || only.includes(project.name));
 
+// Two at once, as there are processors on a small machine.
 describe('a project under run', { concurrency: 2 }, () => chosen.forEach(describeProject));
 
 function describeProject(project) {
@@ -32,23 +33,28 @@ function describeProject(project) {
     /** Started, answering, and with its stream or socket open. */
     async function bring(t, options) {
       const began = performance.now();
-      running = await startRun(router, name, project, place.directory, options);
-      await running.look();
-      await answer(project, running);
-      const live = await project.live?.(running);
-      const { processes, sockets } = await running.look();
+      running = await startCommand(router, ['run', name, '--', ...project.command], place.directory, options);
+      const live = await see();
+      const { processes, sockets } = running.look();
       assert.ok(processes > 0 && sockets.length > 0, 'nothing is seen of it, so that its end would not be either');
       assert.deepEqual(sockets.filter(socket => !socket.isLocal), [], 'other machines can reach it');
       t.diagnostic(`${processes} processes, ${sockets.length} sockets, up in ${seconds(began)} s`);
       return live;
     }
 
+    async function see() {
+      const site = await siteOf(running, router, name, place.directory);
+      await answer(project, site);
+      return project.live?.(site);
+    }
+
     /** Ended with one of the codes, and nothing is left. */
-    async function gone(t, codes, live, began) {
+    async function gone(t, live) {
+      const began = performance.now();
       const code = await running.ended();
       t.diagnostic(`exit code ${code} after ${seconds(began)} s`);
       assert.deepEqual(running.left(), [], running.shown());
-      assert.ok(codes.includes(code), `exit code ${code}: ${running.shown()}`);
+      assert.ok(project.codes.includes(code), `exit code ${code}: ${running.shown()}`);
       assert.equal(await router.has(name), false);
       await live?.ended;
     }
@@ -57,50 +63,35 @@ function describeProject(project) {
       await bring(t);
       await router.kill();
       await router.start();
-      await waitFor('the route', () => router.has(name));
-      await running.look();
-      await answer(project, running);
-      const live = await project.live?.(running);
-      await running.look();
-      const began = performance.now();
-      await running.signal('SIGINT');
-      await gone(t, project.codes, live, began);
+      const live = await see();
+      running.look();
+      running.signal('SIGINT');
+      await gone(t, live);
     });
 
     test('ends with Ctrl-C in a terminal', patient, async t => {
       const live = await bring(t, { inTerminal: true });
-      const began = performance.now();
       await running.typeCtrlC();
-      await gone(t, project.codes, live, began);
+      await gone(t, live);
     });
 
     test('leaves nothing after kill -9 of run and prune', patient, async t => {
       await bring(t);
-      await running.signal('SIGKILL');
+      running.signal('SIGKILL');
       await running.ended();
       await waitFor('the end of the route', async () => !(await router.has(name)));
-      await pruned(t);
+      await prunes(router, running);
     });
 
     test('leaves nothing after kill -9 of run and the router, and prune', patient, async t => {
       await bring(t);
       await router.kill();
-      await running.signal('SIGKILL');
+      running.signal('SIGKILL');
       await running.ended();
-      await pruned(t);
+      await prunes(router, running);
       await router.start();
       assert.equal(await router.has(name), false);
     });
-
-    async function pruned(t) {
-      const left = running.left();
-      const began = performance.now();
-      const { stdout } = await router.command('prune');
-      t.diagnostic(`${left.length} were left, gone after ${seconds(began)} s`);
-      assert.deepEqual(running.left(), [], stdout);
-      const again = await router.command('prune');
-      assert.deepEqual([again.stdout, again.stderr], ['', 'nothing is left behind\n']);
-    }
   });
 }
 

@@ -12,6 +12,11 @@ import { quiet } from './projects.mjs';
 const binary = process.env.MASTRA_ROUTER_BIN ?? new URL('../../target/release/mastra-router', import.meta.url).pathname;
 const terminal = new URL('../../crates/mastra-router-cli/tests/it/terminal.py', import.meta.url).pathname;
 
+/** Whether the command under test knows a command of this name. */
+export async function hasCommand(name) {
+  return (await run(binary, [name, '--help'])).code === 0;
+}
+
 /** A person's own router, in the background, on a free port. */
 export async function startBackground() {
   const home = await mkdtemp(path.join(tmpdir(), 'router-'));
@@ -50,38 +55,41 @@ export async function startBackground() {
   return router;
 }
 
-/** `run` with a project, once it answers; in a terminal of its own where that is asked for. */
-export async function startRun(router, name, project, directory, { inTerminal = false, words, options = [] } = {}) {
-  const args = words ?? ['run', name, ...options, '--', ...project.command];
-  const go = path.join(router.home, `${name}.go`);
+/** A command that stands before the router, as `run` and `up` do; in a terminal of its own where that is asked for. */
+export async function startCommand(router, words, directory, { inTerminal = false } = {}) {
+  const go = path.join(router.home, 'go');
   await rm(go, { force: true });
   const started = inTerminal
-    ? start('python3', [terminal, `file ${go}\ntype \\x03`, binary, ...args], { cwd: directory, env: { ...router.env, TERMINAL_MOST: '240' } })
-    : start(binary, args, { cwd: directory, env: router.env });
+    ? start('python3', [terminal, `file ${go}\ntype \\x03`, binary, ...words], {
+        cwd: directory,
+        env: { ...router.env, TERMINAL_MOST: '240' },
+      })
+    : start(binary, words, { cwd: directory, env: router.env });
   const exited = once(started.child, 'exit');
   const shown = () => started.output.stdout + started.output.stderr;
+  const hasEnded = () => started.child.exitCode !== null || started.child.signalCode !== null;
   // Below the terminal's program, which may be a script that looks for the right Python first.
   const candidates = () => (inTerminal ? ofRun({ pid: started.child.pid }) : [processOf(started.child.pid)]);
-  const isRun = each => each && commandOf(each).startsWith(`${each.pid} ${binary} run `);
-  const self = await waitFor('the process of run', () => candidates().find(isRun));
+  const isIt = each => each && commandOf(each) === `${each.pid} ${[binary, ...words].join(' ')}`;
+  const self = await waitFor('the command', () => {
+    const found = candidates().find(isIt);
+    if (!found && hasEnded()) throw new Error(shown());
+    return found;
+  });
   const seen = new Map();
   const sockets = new Map();
 
-  const running = {
-    self,
-    directory,
+  return {
     shown,
-    at: undefined,
-    /** Looks where it is, and at all processes and sockets that it has by now. */
-    async look() {
-      const url = (await router.command('url', name)).stdout.trim();
-      running.at = where => url + where;
+    hasEnded,
+    /** Looks at all processes and sockets that it has by now, and gives those that were seen until now. */
+    look() {
       const processes = ofRun(self);
       for (const process of processes) seen.set(`${process.pid} ${process.start}`, process);
       for (const socket of listeningOf(processes)) sockets.set(socket.inode, socket);
       return { processes: seen.size, sockets: [...sockets.values()] };
     },
-    async signal(signal) {
+    signal(signal) {
       process.kill(self.pid, signal);
     },
     /** As a person at the terminal. */
@@ -102,22 +110,27 @@ export async function startRun(router, name, project, directory, { inTerminal = 
       const ports = stillListening([...sockets.values()]).map(({ port }) => `port ${port}`);
       return [...new Set(processes.map(commandOf)), ...ports];
     },
-    hasEnded: () => started.child.exitCode !== null || started.child.signalCode !== null,
     /** Ends what is still there after a test has failed. */
     async stop() {
       if (runs(self)) process.kill(self.pid, 'SIGTERM');
-      await waitFor('the end of run', () => !runs(self), 20_000).catch(() => {});
+      await waitFor('the end of the command', () => !runs(self), 20_000).catch(() => {});
       await started.stop();
     },
   };
-  await waitFor(
-    `run of ${name} to take its name`,
-    async () => {
-      if (started.child.exitCode !== null) return true;
-      return router.has(name);
-    },
-    120_000,
-  );
-  assert.equal(started.child.exitCode, null, shown());
-  return running;
+}
+
+/** Where a project of a command is reached, once it has its name. */
+export async function siteOf(running, router, name, directory) {
+  await waitFor(`the name ${name}`, () => running.hasEnded() || router.has(name), 120_000);
+  assert.equal(running.hasEnded(), false, running.shown());
+  const url = (await router.command('url', name)).stdout.trim();
+  return { directory, at: where => url + where, hasEnded: running.hasEnded, shown: running.shown };
+}
+
+/** After something was killed: all that is left of it goes with `prune`, once. */
+export async function prunes(router, running) {
+  const { stdout } = await router.command('prune');
+  assert.deepEqual(running.left(), [], stdout);
+  const again = await router.command('prune');
+  assert.deepEqual([again.stdout, again.stderr], ['', 'nothing is left behind\n']);
 }
