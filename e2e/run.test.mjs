@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
 
 import { waitFor } from './support/process.mjs';
-import { answer, projects, write } from './support/projects.mjs';
+import { answer, projects, scratch, write } from './support/projects.mjs';
 import { prunes, siteOf, startBackground, startCommand } from './support/running.mjs';
 
 const patient = { timeout: 300_000 };
@@ -15,12 +15,13 @@ describe('a project under run', { concurrency: 2 }, () => chosen.forEach(describ
 
 function describeProject(project) {
   describe(project.name, { concurrency: 1, skip: project.skip }, () => {
-    let router, place, running;
+    let router, place, directory, running;
     const { name } = project;
 
     before(async () => {
       router = await startBackground();
-      place = await write(project);
+      place = await scratch(name);
+      directory = await write(project, place.directory);
     }, patient);
     afterEach(async () => {
       await running?.stop();
@@ -33,7 +34,7 @@ function describeProject(project) {
     /** Started, answering, and with its stream or socket open. */
     async function bring(t, options) {
       const began = performance.now();
-      running = await startCommand(router, ['run', name, '--', ...project.command], place.directory, options);
+      running = await startCommand(router, ['run', name, '--', ...project.command], directory, options);
       const live = await see();
       const { processes, sockets } = running.look();
       assert.ok(processes > 0 && sockets.length > 0, 'nothing is seen of it, so that its end would not be either');
@@ -43,7 +44,7 @@ function describeProject(project) {
     }
 
     async function see() {
-      const site = await siteOf(running, router, name, place.directory);
+      const site = await siteOf(running, router, name, directory);
       await answer(project, site);
       return project.live?.(site);
     }

@@ -1,11 +1,11 @@
 // The same projects under `mastra-router up`: all of them at once, each at its name, and all gone with what they have started.
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 
 import { waitFor } from './support/process.mjs';
-import { answer, projects, write } from './support/projects.mjs';
+import { answer, projects, scratch, write } from './support/projects.mjs';
 import { hasCommand, prunes, siteOf, startBackground, startCommand } from './support/running.mjs';
 
 const patient = { timeout: 300_000 };
@@ -19,34 +19,33 @@ const quick = chosen.filter(({ name }) => only || !name.startsWith('mastra'));
 
 describe('projects under up', { skip: (await hasCommand('up')) ? false : 'this mastra-router has no up' }, () => {
   let router, root, running;
-  const places = new Map();
+  const directories = new Map();
 
   before(async () => {
     router = await startBackground();
-    const scratch = new URL('scratch/', import.meta.url).pathname;
-    await mkdir(scratch, { recursive: true });
-    root = await mkdtemp(path.join(scratch, 'up-'));
-    for (const project of chosen) places.set(project.name, await write(project));
+    root = await scratch('up');
+    for (const project of chosen) directories.set(project.name, await write(project, root.directory));
     const tables = chosen.map(({ name, command }) => {
-      const { directory } = places.get(name);
-      return `[apps.${name}]\ncommand = ${JSON.stringify(command)}\ndir = ${JSON.stringify(path.relative(root, directory))}\n`;
+      const dir = path.relative(root.directory, directories.get(name));
+      return `[apps.${name}]\ncommand = ${JSON.stringify(command)}\ndir = ${JSON.stringify(dir)}\n`;
     });
-    await writeFile(path.join(root, 'mastra-router.toml'), tables.join('\n'));
+    // Whichever checkout this is, the names are those of the table.
+    const file = ['[run]\nbranch = "{name}"\n', ...tables].join('\n');
+    await writeFile(path.join(root.directory, 'mastra-router.toml'), file);
   }, patient);
   afterEach(async () => {
     await running?.stop();
   });
   after(async () => {
     await router?.stop();
-    for (const place of places.values()) await place.remove();
-    if (root) await rm(root, { recursive: true, force: true });
+    await root?.remove();
   }, patient);
 
   /** All started, answering, and with their streams and sockets open. */
   async function bring(t, apps, options) {
     const began = performance.now();
     const names = apps === chosen ? [] : apps.map(({ name }) => name);
-    running = await startCommand(router, ['up', ...names], root, options);
+    running = await startCommand(router, ['up', ...names], root.directory, options);
     const live = await see(apps);
     const { processes, sockets } = running.look();
     assert.ok(processes >= apps.length && sockets.length >= apps.length, `${processes} processes`);
@@ -58,7 +57,7 @@ describe('projects under up', { skip: (await hasCommand('up')) ? false : 'this m
   function see(apps) {
     return Promise.all(
       apps.map(async project => {
-        const site = await siteOf(running, router, project.name, places.get(project.name).directory);
+        const site = await siteOf(running, router, project.name, directories.get(project.name));
         await answer(project, site);
         return project.live?.(site);
       }),

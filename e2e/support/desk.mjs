@@ -11,8 +11,8 @@ const example = new URL('../../examples/mastra-agent/', import.meta.url).pathnam
 const quiet = { MASTRA_TELEMETRY_DISABLED: '1', NO_COLOR: '1' };
 
 /** A copy that shares the example's installed packages. */
-export async function copyDesk() {
-  const directory = await mkdtemp(path.join(process.env.E2E_SCRATCH ?? tmpdir(), 'desk-'));
+export async function copyDesk(parent = process.env.E2E_SCRATCH ?? tmpdir()) {
+  const directory = await mkdtemp(path.join(parent, 'desk-'));
   for (const name of ['package.json', 'tsconfig.json', 'src', '.npmrc']) {
     await cp(path.join(example, name), path.join(directory, name), { recursive: true });
   }

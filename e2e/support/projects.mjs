@@ -9,7 +9,7 @@ import { waitFor } from './process.mjs';
 
 /**
  * The table. Each project has
- * - `files`, by path, or `prepare`, which gives `{ directory, remove }`,
+ * - `files`, by path, or `prepare`, which makes it in a directory and gives `{ directory }`,
  * - `command`, the words that a person types,
  * - `page` and `shows`: where it is asked through the router, and what it answers,
  * - `live`: opens what stays open (a stream, the socket of hot reloading), sees it work, and gives `{ ended }`, a promise,
@@ -19,8 +19,8 @@ import { waitFor } from './process.mjs';
 export const projects = [
   {
     name: 'mastra-built',
-    prepare: async () => {
-      const desk = await copyDesk();
+    prepare: async parent => {
+      const desk = await copyDesk(parent);
       await buildDesk(desk.directory);
       return desk;
     },
@@ -126,19 +126,25 @@ export const projects = [
 /** Variables for programs that would ask the internet for news, or colour what is read here. */
 export const quiet = { MASTRA_TELEMETRY_DISABLED: '1', NEXT_TELEMETRY_DISABLED: '1', NO_COLOR: '1' };
 
-/** A directory with the project in it. It lies below the tests' packages, as those of a person lie below theirs. */
-export async function write(project) {
-  if (project.prepare) return project.prepare();
-  const scratch = new URL('../scratch/', import.meta.url).pathname;
-  await mkdir(scratch, { recursive: true });
-  const directory = await mkdtemp(path.join(scratch, `${project.name}-`));
+/** A new directory below the tests' packages, as those of a person lie below theirs. */
+export async function scratch(name) {
+  const parent = new URL('../scratch/', import.meta.url).pathname;
+  await mkdir(parent, { recursive: true });
+  const directory = await mkdtemp(path.join(parent, `${name}-`));
+  return { directory, remove: () => rm(directory, { recursive: true, force: true }) };
+}
+
+/** Writes a project into a directory of its own in `parent`, and gives that. */
+export async function write(project, parent) {
+  if (project.prepare) return (await project.prepare(parent)).directory;
+  const directory = path.join(parent, project.name);
   for (const [name, text] of Object.entries(project.files)) {
     const file = path.join(directory, name);
     await mkdir(path.dirname(file), { recursive: true });
     await writeFile(file, text);
     if (name.endsWith('.sh')) await chmod(file, 0o755);
   }
-  return { directory, remove: () => rm(directory, { recursive: true, force: true }) };
+  return directory;
 }
 
 /** Asks the page of a project until it is its own. */
