@@ -2,6 +2,7 @@
 
 SCRIPT has a line for each thing to do: `until TEXT` waits for a text on the terminal, `file PATH` for a file with a line in
 it, `shell CMD` for a command that succeeds, `type TEXT` types (with \\x03 for Ctrl-C). What the terminal shows goes to stdout; the exit code is the command's.
+Nothing may take longer than TERMINAL_MOST seconds (60).
 """
 import os, pty, select, subprocess, sys, time
 
