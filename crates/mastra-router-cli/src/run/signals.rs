@@ -15,8 +15,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 /// A terminal tells everyone, and then npm, which was told as well, tells `run`, where that is all that a script of a package
 /// does. Long enough for a busy machine, and shorter than a person takes to press again and mean it.
 const HANDED_ON: Duration = Duration::from_millis(300);
-/// `timeout` tells the command that it has started, and at once the group that this is in.
-const SAID_TWICE: Duration = Duration::from_millis(5);
+/// `timeout` tells the command that it has started, and at once the group that this is in. Whoever looks what the first signal
+/// has done before the second takes longer.
+const SAID_TWICE: Duration = Duration::from_millis(1);
 
 /// A signal that came.
 #[derive(Clone, Copy, Debug)]
@@ -148,8 +149,8 @@ mod tests {
             (npm, terminal, 20, true),
             (terminal, npm, 400, false),
             (terminal, terminal, 20, false),
-            (npm, npm, 1, true),
-            (npm, npm, 50, false),
+            (npm, npm, 0, true),
+            (npm, npm, 2, false),
             (npm, other, 1, false),
         ] {
             let first = request(Signal::INT, first, 0);

@@ -73,17 +73,6 @@ fn an_interrupt_of_our_own_comes_to_all_as_from_a_terminal() {
     }
 }
 
-/// `timeout` tells the command that it has started, and then the group that this is in: `run` is told twice.
-#[test]
-fn one_who_says_it_twice_at_once_means_it_once() {
-    let router = Router::start();
-    let (mut run, _) = serving(&router.desk, &PATIENT, &["log=log"]);
-    run.signal(Signal::TERM);
-    run.signal(Signal::TERM);
-    assert_eq!(run.wait().code(), Some(0), "it had its time: {}", run.stderr());
-    assert_eq!(signals(&router.desk.path("log")), ["SIGTERM"]);
-}
-
 /// As with a script of a package, `"dev": "mastra-router run shop -- …"`: npm is told by the terminal, and tells what it runs.
 #[test]
 fn ctrl_c_that_is_handed_on_is_no_second_one() {
