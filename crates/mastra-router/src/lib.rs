@@ -76,7 +76,7 @@ pub use name::{BaseDomain, RouteName, suggest as suggest_name};
 pub use persist::SavedSettings;
 pub use ports::PortManager;
 pub use provider::{EdgeRouterProvider, RouterControl};
-pub use proxy::{ProxyTls, ReverseProxy, Suspect};
+pub use proxy::{ProxySetup, ProxyTls, ReverseProxy, Suspect};
 pub use registry::RouteRegistry;
 pub use requests::{RequestNews, Requests};
 pub use route::{
