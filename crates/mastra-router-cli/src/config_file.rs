@@ -101,6 +101,8 @@ struct Proxy {
     #[serde(with = "humantime_serde")]
     restart_grace: Option<Duration>,
     #[serde(with = "humantime_serde")]
+    start_timeout: Option<Duration>,
+    #[serde(with = "humantime_serde")]
     connect_timeout: Option<Duration>,
     #[serde(with = "humantime_serde")]
     head_timeout: Option<Duration>,
@@ -297,6 +299,7 @@ impl ConfigFile {
         set(&mut config.health_check.timeout, &self.health.timeout);
         set(&mut config.health_check.failure_threshold, &self.health.failure_threshold);
         set(&mut config.proxy.restart_grace, &self.proxy.restart_grace);
+        set(&mut config.proxy.start_timeout, &self.proxy.start_timeout);
         set(&mut config.proxy.connect_timeout, &self.proxy.connect_timeout);
         set(&mut config.proxy.head_timeout, &self.proxy.head_timeout);
         set(&mut config.proxy.idle_timeout, &self.proxy.idle_timeout);

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mastra_router::{
-    BaseDomain, Certificates, LocalEdgeRouterConfig, OwnFiles, ProxyConfig, ProxySetup, ProxyTls, RequestInfo, RequestObserver,
-    ReverseProxy, RouteConfig, RouteRegistry, RouteSpec, RouterError, TargetHost, TargetScheme, TargetTls, TlsManager,
-    TlsSettings,
+    BaseDomain, Certificates, LocalEdgeRouterConfig, OwnFiles, ProxyConfig, ProxySetup, ProxyTls, RequestInfo,
+    RequestObserver, ReverseProxy, RouteConfig, RouteRegistry, RouteSpec, RouterError, TargetHost, TargetScheme,
+    TargetTls, TlsManager, TlsSettings,
 };
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;

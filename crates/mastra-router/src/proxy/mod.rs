@@ -13,6 +13,7 @@ mod rewrite;
 mod tunnel;
 mod upgrade;
 mod upstream;
+mod waiting;
 mod worker;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener};

@@ -305,6 +305,7 @@ async fn proxied() -> Door {
         config.strategy = RoutingStrategy::ReverseProxy;
         config.proxy.threads = Some(1);
         config.proxy.restart_grace = Duration::ZERO;
+        config.proxy.start_timeout = Duration::ZERO;
     })
     .await
 }

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use mastra_router::{
-    BaseDomain, LocalEdgeRouter, ProxyConfig, ProxySetup, ProxyTls, RequestInfo, RequestNews, RequestObserver, RequestProtocol,
-    Requests, ReverseProxy, RouteRegistry, RouterControl, RoutingStrategy, TargetTls,
+    BaseDomain, LocalEdgeRouter, ProxyConfig, ProxySetup, ProxyTls, RequestInfo, RequestNews, RequestObserver,
+    RequestProtocol, Requests, ReverseProxy, RouteRegistry, RouterControl, RoutingStrategy, TargetTls,
 };
 use tempfile::TempDir;
 
@@ -123,6 +123,7 @@ async fn a_websocket_is_told_when_it_opens() {
 async fn our_own_answers_are_told_with_the_route_where_it_is_known() {
     let edge = Edge::with(|config| {
         config.proxy.restart_grace = Duration::ZERO;
+        config.proxy.start_timeout = Duration::ZERO;
         config.proxy.head_timeout = Duration::from_millis(50);
         config.enable_tls = true;
         config.tls.redirect_http = true;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use mastra_router::{
-    BaseDomain, Certificates, ProxyConfig, ProxySetup, ProxyTls, ReverseProxy, RouteRegistry, RouterError, TargetTls, TlsManager,
+    BaseDomain, Certificates, ProxyConfig, ProxySetup, ProxyTls, ReverseProxy, RouteRegistry, RouterError, TargetTls,
+    TlsManager,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
