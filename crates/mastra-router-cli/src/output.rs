@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use mastra_router::RouteStatus;
+use mastra_router::{RouteInfo, RouteStatus};
 use serde::Serialize;
 use serde_json::json;
 
@@ -123,6 +123,11 @@ pub(crate) fn status(status: RouteStatus) -> String {
         RouteStatus::Unhealthy | RouteStatus::Error => "✗",
     };
     format!("{dot} {status}")
+}
+
+/// Where a route stands, as [`status`].
+pub(crate) fn standing(route: &RouteInfo) -> String {
+    if route.sleeping { "○ sleeping".to_owned() } else { status(route.status) }
 }
 
 fn colored(line: &str) -> String {

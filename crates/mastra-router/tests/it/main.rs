@@ -5,6 +5,7 @@
     reason = "a test that cannot go on fails; Clippy exempts test functions, not their helpers"
 )]
 
+mod cold;
 mod edge;
 mod hostile;
 mod leases;
