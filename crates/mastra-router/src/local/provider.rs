@@ -224,6 +224,7 @@ impl LocalEdgeRouter {
         planned.target = self.inner.resolve(planned.target).await?;
         if update.wait_healthy {
             self.wait_healthy(&planned, Some(route_id)).await?;
+            self.open()?;
         }
         let (mut replaced, mut is_overtaken) = (None, false);
         let updated = self.inner.registry.updated(route_id, |spec| {
