@@ -15,6 +15,7 @@ mod ending;
 mod home;
 mod hosts;
 mod kills;
+mod load;
 mod refused;
 mod restart;
 mod router;
