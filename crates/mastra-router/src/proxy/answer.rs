@@ -139,7 +139,7 @@ impl Failure {
                 format!("The application behind {name} ({target}) sends its requests back to the router."),
                 "let its own proxy change the Host header (Vite, webpack: changeOrigin: true) or point it at the port of the server it means",
             ),
-            Self::Starting { name, target, first, .. } => say(
+            Self::Starting { name, target, first, output } => say(
                 503,
                 "TARGET_STARTING",
                 &if *first { format!("Starting {name}") } else { format!("Waiting for {name}") },
@@ -148,7 +148,11 @@ impl Failure {
                 } else {
                     format!("Nothing listens on {target} any more. This page turns into the application by itself.")
                 },
-                "start the application, or see what it says where it was started",
+                if output.is_empty() {
+                    "start the application, or see what it says where it was started"
+                } else {
+                    "wait, or see all that it says where it was started"
+                },
             ),
             Self::Ended { name, target, how, .. } => say(
                 502,

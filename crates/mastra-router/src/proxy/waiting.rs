@@ -9,13 +9,12 @@ pub(super) const FIELD: &str = "x-mastra-router-page";
 
 /// What the page may do: run the one script that it has, which asks for the page's own URL.
 pub(super) const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; connect-src 'self'; \
-     script-src 'sha256-OzO95C8kR1LFOVBZdoKE/P0NLow9Eewrs34/B6W1Hzs='";
+     script-src 'sha256-L8VJ66BZAuIi5wzyIWMcyeadTC2WpXdaVjWVVDv5EcU='";
 
 /// Asks again and again for what the page was asked for, and shows what has changed, which a reader of screens is told. Once
 /// the answer is the application's, or that of another page of ours, it is loaded: with GET, since only what was a GET gets
 /// this page. The refresh by the browser, which works without scripts, is called off.
 const SCRIPT: &str = "\
-window.stop();
 const look = async () => {
   try {
     const headers = { Accept: 'text/html', 'X-Mastra-Router-Page': '1' };
@@ -24,14 +23,14 @@ const look = async () => {
     const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
     if (!page.getElementById('said')) return location.reload();
     document.title = page.title;
-    for (const id of ['said', 'wrote']) {
+    for (const id of ['said', 'wrote', 'rest']) {
       const now = document.getElementById(id), next = page.getElementById(id);
       if (now.innerHTML !== next.innerHTML) now.innerHTML = next.innerHTML;
     }
   } catch {}
   setTimeout(look, 300);
 };
-setTimeout(look, 300);";
+addEventListener('load', () => setTimeout(() => { stop(); look(); }));";
 
 const STYLE: &str = "\
 :root{color-scheme:light dark;--dim:#0009;--line:#0002;--box:#0000000a;--dot:#2563eb}\
@@ -44,7 +43,7 @@ p{margin:.5rem 0;overflow-wrap:anywhere}\
 @media(prefers-reduced-motion:reduce){.waits h1::before{animation:none}}\
 h2{font-size:.875rem;font-weight:600;color:var(--dim);margin:1.75rem 0 .5rem}\
 pre{font:13px/1.5 ui-monospace,SFMono-Regular,Menlo,monospace;margin:0;padding:.75rem 1rem;background:var(--box);border:1px solid var(--line);border-radius:8px;white-space:pre-wrap;overflow-wrap:anywhere}\
-.dim{color:var(--dim)}small{font-size:.8125rem}";
+.dim{color:var(--dim)}#rest{margin-top:1.5rem}small{font-size:.8125rem}";
 
 /// Markup that the lines may take: with it, a page stays below 20 KB.
 const OUTPUT_MOST: usize = 12 * 1024;
@@ -65,8 +64,8 @@ pub(super) fn page(title: &str, detail: &str, hint: &str, code: &str, output: &[
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
          <title>{title} · mastra-router</title><style>{STYLE}</style>\
          <main><div id=said role=status aria-live=polite><div class={class}><h1>{title}</h1></div><p>{detail}</p></div>\
-         <div id=wrote>{wrote}</div><p class=dim>What to do: {hint}</p>\
-         <p class=dim><small>{code} · mastra-router</small></p></main><script>{SCRIPT}</script></html>\n"
+         <div id=wrote>{wrote}</div><div id=rest class=dim><p>What to do: {hint}</p>\
+         <p><small>{code} · mastra-router</small></p></div></main><script>{SCRIPT}</script></html>\n"
     )
 }
 
