@@ -2,20 +2,22 @@
 //!
 //! `MASTRA_ROUTER_TEST_IN_FLIGHT=10000` has that many requests in flight.
 
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::app::{App, get};
 use crate::daemon::{Background, has_ended, pid, proxy};
-use crate::router::wait_for;
+use crate::router::{Router, Running, wait_for};
 
 /// Switches of the target; the router is replaced after half of them and after the last.
 const SWITCHES: u32 = 10;
@@ -355,4 +357,75 @@ fn nobody_notices_switches_and_restarts() {
     // What was replaced ends once what it had has.
     routers.pop();
     wait_for("the end of those before", || routers.iter().all(|pid| has_ended(*pid)));
+}
+
+/// A target that is asked for its health, and answers when the test says so.
+struct Patient {
+    listener: std::net::TcpListener,
+}
+
+impl Patient {
+    fn start() -> Self {
+        Self { listener: std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap() }
+    }
+
+    fn port(&self) -> String {
+        self.listener.local_addr().unwrap().port().to_string()
+    }
+
+    /// The next check.
+    fn asked(&self) -> std::net::TcpStream {
+        let (mut io, _) = self.listener.accept().unwrap();
+        let mut head = [0; 1024];
+        let n = io.read(&mut head).unwrap();
+        assert!(head[..n].starts_with(b"GET /health "));
+        io
+    }
+
+    fn says(io: &mut std::net::TcpStream, status: &str) {
+        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        io.write_all(answer.as_bytes()).unwrap();
+    }
+}
+
+#[test]
+fn an_update_that_is_interrupted_changes_nothing() {
+    let router = Router::start();
+    let (app, patient) = (App::start("old"), Patient::start());
+    router.run(&["add", "app", &app.target()]).ok();
+    let before = router.routes();
+    let mut update =
+        Running::spawn(&mut router.desk.command(["update", "app", "--target", &patient.port(), "--wait-healthy"]));
+    let mut check = patient.asked();
+    update.signal(Signal::INT);
+    assert!(!update.wait().success());
+    // With whoever asked, the check has ended, and the target is not asked again.
+    assert!(matches!(check.read(&mut [0]), Ok(0) | Err(_)), "its connection is closed");
+    assert_eq!(get(router.proxy, "app.localhost", "/x"), (200, "old/x".to_owned()));
+    assert_eq!(target(&router.routes()), target(&before));
+}
+
+fn target(routes: &serde_json::Value) -> (&serde_json::Value, &serde_json::Value) {
+    (&routes[0]["targetHost"], &routes[0]["targetPort"])
+}
+
+#[test]
+fn what_waits_for_health_is_not_cut_by_a_restart() {
+    let background = Background::new();
+    background.desk.write("patient.toml", "listen = \"127.0.0.1:0\"\n[health]\ntimeout = \"20s\"\n");
+    background.run(["start", "--config", "patient.toml"]).ok();
+    let (app, patient) = (App::start("old"), Patient::start());
+    background.run(["add", "app", &app.target()]).ok();
+    let args = ["update", "app", "--target", &patient.port(), "--wait-healthy"];
+    let update = Running::spawn(&mut background.command(args));
+    let mut check = patient.asked();
+    let restart = Running::spawn(&mut background.command(["restart"]));
+    // The door is shut once the restart is under way.
+    wait_for("the shut door", || !background.desk.home().join("control.sock").exists());
+    Patient::says(&mut check, "200 OK");
+    Patient::says(&mut patient.asked(), "200 OK");
+    update.ended().ok();
+    restart.ended().ok();
+    let routes = background.run(["list", "--json"]).ok().json();
+    assert_eq!(routes[0]["targetPort"].to_string(), patient.port());
 }

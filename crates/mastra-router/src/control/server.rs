@@ -158,7 +158,8 @@ impl ControlServer {
         self.close_within(CLOSE_MOST).await
     }
 
-    async fn close_within(mut self, most: Duration) -> HomeLock {
+    /// As [`close`](Self::close), with this time for open answers.
+    pub async fn close_within(mut self, most: Duration) -> HomeLock {
         // First, so that nobody finds a door that is about to be shut.
         let _ = std::fs::remove_file(&self.socket);
         self.stop.send_replace(true);
