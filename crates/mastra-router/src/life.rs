@@ -11,8 +11,10 @@ use crate::report::CommandReport;
 
 /// What happens with a route, and is the same for all its versions in the table until its target or its owner is another.
 pub(crate) struct RouteLife {
-    /// Whether the target has taken a connection. Written once; a request reads it where it connects or is refused.
+    /// Whether the target has ever taken a connection. A request reads it where it is refused.
     was_up: AtomicBool,
+    /// Whether it has taken one since a check found that nothing listens.
+    listens: AtomicBool,
     report: Mutex<Arc<CommandReport>>,
     /// Of a route that wakes what is behind it.
     activity: Option<Arc<Activity>>,
@@ -22,7 +24,12 @@ impl RouteLife {
     /// Nothing is known. `counts` says whether the use of the route is counted.
     pub(crate) fn new(counts: bool) -> Arc<Self> {
         let activity = counts.then(Arc::default);
-        Arc::new(Self { was_up: AtomicBool::new(false), report: Mutex::default(), activity })
+        Arc::new(Self {
+            was_up: AtomicBool::default(),
+            listens: AtomicBool::default(),
+            report: Mutex::default(),
+            activity,
+        })
     }
 
     /// The same route with another target, if `moved`: what the command wrote is kept, that it ended is not, since it has
@@ -34,7 +41,8 @@ impl RouteLife {
         }
         let activity = counts.then(|| self.activity.clone().unwrap_or_default());
         let was_up = AtomicBool::new(self.was_up() && !moved);
-        Arc::new(Self { was_up, report: Mutex::new(report), activity })
+        let listens = AtomicBool::new(self.listens() && !moved);
+        Arc::new(Self { was_up, listens, report: Mutex::new(report), activity })
     }
 
     /// Whether the target has ever taken a connection.
@@ -44,9 +52,20 @@ impl RouteLife {
 
     /// The target takes connections.
     pub(crate) fn is_up(&self) {
-        if !self.was_up() {
+        if !self.listens() {
             self.was_up.store(true, Ordering::Relaxed);
+            self.listens.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// Whether the target has taken a connection since it was last found not to listen.
+    pub(crate) fn listens(&self) -> bool {
+        self.listens.load(Ordering::Relaxed)
+    }
+
+    /// Nothing listens.
+    pub(crate) fn is_down(&self) {
+        self.listens.store(false, Ordering::Relaxed);
     }
 
     /// What was said last of the command.

@@ -76,7 +76,7 @@ impl PublicUrls {
             last_error: health.last_error,
             lease: spec.lease.as_deref().cloned(),
             wake: spec.wake,
-            sleeping: spec.wake && health.sleeping && !is_asked_for(),
+            sleeping: spec.wake && health.sleeping && !route.life.listens() && !is_asked_for(),
         }
     }
 }

@@ -268,6 +268,8 @@ impl Health {
     fn store(&self, route: &Arc<Route>, kind: CheckKind, health: &RouteHealthStatus, sleeps: bool) {
         if health.status_code.is_some() {
             route.life.is_up();
+        } else if sleeps {
+            route.life.is_down();
         }
         let table = self.routes.borrow().clone();
         if table.get(route.id.as_str()).is_none_or(|now| now.target_revision != route.target_revision) {

@@ -92,7 +92,19 @@ fn names(plan: &Plan) -> (String, String) {
 async fn connect<D: Downstream>(client: &mut D, plan: &mut Plan, shared: &Shared) -> Result<Upstream, Option<Failure>> {
     let mut wait: Option<Wait> = None;
     loop {
-        let attempt = upstream::connect(&plan.route.spec.target, shared.config.connect_timeout, &shared.tls.targets);
+        let waits = wait.is_some();
+        let attempt = async {
+            let target = &plan.route.spec.target;
+            if waits && upstream::has_just_refused(target) {
+                return Err(ConnectError::Refused);
+            }
+            let attempt = upstream::connect(target, shared.config.connect_timeout, &shared.tls.targets).await;
+            if matches!(attempt, Err(ConnectError::Refused)) {
+                upstream::refused(target);
+                (shared.suspect)(&plan.route.id);
+            }
+            attempt
+        };
         let error = match unless_left(client, attempt).await {
             None => return Err(None),
             Some(Ok(upstream)) => {
@@ -107,7 +119,6 @@ async fn connect<D: Downstream>(client: &mut D, plan: &mut Plan, shared: &Shared
         let (name, target) = names(plan);
         let failure = match error {
             ConnectError::Refused => {
-                (shared.suspect)(&plan.route.id);
                 let wait = wait.get_or_insert_with(|| Wait::new(plan, shared));
                 if let Some(failure) = wait.over(plan) {
                     failure

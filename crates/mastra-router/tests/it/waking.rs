@@ -170,7 +170,14 @@ async fn a_target_that_sleeps_is_not_unhealthy() {
         assert_eq!(now.last_error, None);
     }
     // What listens is checked as anything.
-    let upstream = Upstream::on(&format!("127.0.0.1:{port}")).await;
+    let mut upstream = Upstream::on(&format!("127.0.0.1:{port}")).await;
+    let mut client = edge.client().await;
+    client.send(get("app.localhost", "/")).await;
+    let mut peer = upstream.accept().await;
+    peer.request().await;
+    peer.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").await;
+    client.answer().await;
+    assert!(!edge.router.get_route("app").await.unwrap().unwrap().sleeping, "it has answered a request");
     assert!(edge.router.check_route_health(id).await.unwrap().healthy);
     let now = edge.router.get_route("app").await.unwrap().unwrap();
     assert_eq!((now.status, now.sleeping), (RouteStatus::Active, false));
