@@ -65,10 +65,8 @@ pub(super) fn in_dir(root: &Path) -> Result<Vec<Found>, Failure> {
     for dir in dirs {
         let package = Package::read(&dir)?;
         let own = if workspace.is_some() { manager } else { Manager::of(&dir) };
-        let Some((what, command)) = package
-            .as_ref()
-            .and_then(|package| javascript(package, own, &dir))
-            .or_else(|| python(&dir))
+        let Some((what, command)) =
+            package.as_ref().and_then(|package| javascript(package, own, &dir)).or_else(|| python(&dir))
         else {
             continue;
         };
@@ -196,8 +194,19 @@ mod tests {
     #[test]
     fn python_projects() {
         for (files, expected) in [
-            (&[("requirements.txt", "fastapi==0.1\nuvicorn[standard]\n"), ("main.py", "api: FastAPI = FastAPI(\n")][..], "FastAPI [] uvicorn main:api --reload"),
-            (&[("pyproject.toml", "dependencies = [\"uvicorn>=1\"]"), ("uv.lock", ""), ("app/main.py", "app = make()")], "uvicorn [] uv run uvicorn app.main:app --reload"),
+            (
+                &[("requirements.txt", "fastapi==0.1\nuvicorn[standard]\n"), ("main.py", "api: FastAPI = FastAPI(\n")]
+                    [..],
+                "FastAPI [] uvicorn main:api --reload",
+            ),
+            (
+                &[
+                    ("pyproject.toml", "dependencies = [\"uvicorn>=1\"]"),
+                    ("uv.lock", ""),
+                    ("app/main.py", "app = make()"),
+                ],
+                "uvicorn [] uv run uvicorn app.main:app --reload",
+            ),
             (&[("requirements.txt", "Flask\n")], "Flask [] flask run"),
             (&[("requirements.txt", "django\n"), ("manage.py", "")], "Django [] python manage.py runserver"),
         ] {
@@ -210,7 +219,11 @@ mod tests {
     fn several() {
         let dev = r#"{"scripts": {"dev": "x"}}"#;
         assert_eq!(
-            found(&[("web/package.json", dev), ("api/requirements.txt", "fastapi"), ("node_modules/x/package.json", dev)]),
+            found(&[
+                ("web/package.json", dev),
+                ("api/requirements.txt", "fastapi"),
+                ("node_modules/x/package.json", dev)
+            ]),
             ["api FastAPI [api] uvicorn main:app --reload", "web the package's script [web] npm run dev"]
         );
         assert_eq!(

@@ -106,11 +106,17 @@ mod tests {
         .unwrap();
         assert_eq!(file.name.as_deref(), Some("shop"));
         let [web, api] = &file.apps[..] else { panic!("two apps") };
-        assert_eq!((web.key.as_str(), web.port, web.health.as_deref(), web.wake), ("web", Some(4000), Some("/up"), true));
+        assert_eq!(
+            (web.key.as_str(), web.port, web.health.as_deref(), web.wake),
+            ("web", Some(4000), Some("/up"), true)
+        );
         assert!(web.dir.ends_with("web") && api.dir == file.root);
         assert_eq!(web.env, [("A", "x"), ("B", "1"), ("C", "true")].map(|(a, b)| (a.to_owned(), b.to_owned())));
         assert_eq!(api.command, AppCommand::Words(vec!["node".to_owned(), "a b.js".to_owned()]));
-        assert_eq!((api.name.as_str(), api.path_prefix.as_deref(), api.strip_prefix), ("shop", Some("/api"), Some(false)));
+        assert_eq!(
+            (api.name.as_str(), api.path_prefix.as_deref(), api.strip_prefix),
+            ("shop", Some("/api"), Some(false))
+        );
         assert_eq!((web.url_variable(), web.depends_on.clone()), ("WEB_URL".to_owned(), vec!["api".to_owned()]));
     }
 

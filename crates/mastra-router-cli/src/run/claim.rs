@@ -136,12 +136,7 @@ impl Claim {
     }
 }
 
-async fn take(
-    client: &ControlClient,
-    config: &RouteConfig,
-    force: bool,
-    hint: &str,
-) -> Result<RouteInfo, Failure> {
+async fn take(client: &ControlClient, config: &RouteConfig, force: bool, hint: &str) -> Result<RouteInfo, Failure> {
     let mut left = ATTEMPTS;
     loop {
         left -= 1;

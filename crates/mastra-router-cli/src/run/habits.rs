@@ -173,6 +173,7 @@ mod tests {
         for (typed, expected) in [
             ("npm run dev\n", "npm run dev -- --port 4711 --strictPort --host 127.0.0.1"),
             ("npm ci && next dev", "npm ci && next dev --port 4711"),
+            ("npm ci; A=1 exec next dev", "npm ci; A=1 exec next dev --port 4711"),
             ("A=1 next dev", "A=1 next dev --port 4711"),
             ("serve-it {port} && vite", "serve-it 4711 && vite"),
             ("vite | tee log", "vite | tee log"),

@@ -51,7 +51,9 @@ impl Invocation {
             return None;
         }
         let words: Vec<String> = last.split_ascii_whitespace().map(str::to_owned).collect();
-        Self::of(after_assignments(&words), dir)
+        let words = after_assignments(&words);
+        let words = words.strip_prefix(&["exec".to_owned()]).unwrap_or(words);
+        Self::of(words, dir)
     }
 
     fn new(program: &str, args: &[String]) -> Self {

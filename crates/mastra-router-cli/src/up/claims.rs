@@ -94,8 +94,7 @@ pub(crate) async fn starts(
 fn start(one: &Claimed, urls: &[(String, String)], wants_color: bool) -> Start {
     let Claimed { app, claim, port } = one;
     let port = port.number;
-    let mut variables: Vec<(OsString, OsString)> =
-        urls.iter().map(|(name, url)| (name.into(), url.into())).collect();
+    let mut variables: Vec<(OsString, OsString)> = urls.iter().map(|(name, url)| (name.into(), url.into())).collect();
     let own = environment::variables(port, &claim.route.public_url, &run::authority());
     variables.extend(own.into_iter().map(|(name, value)| (name.into(), value)));
     // Its output comes to a pipe, where Python would keep it back.

@@ -134,11 +134,17 @@ mod tests {
     fn rows_in_columns() {
         let (mut live, apps) = live(2);
         let now = Instant::now();
-        live.set(0, Report { since: now.checked_sub(Duration::from_secs(61)), restarts: 2, ..Report::new(State::Healthy) });
+        live.set(
+            0,
+            Report { since: now.checked_sub(Duration::from_secs(61)), restarts: 2, ..Report::new(State::Healthy) },
+        );
         live.set(1, Report::new(State::Failed { why: "\u{1b}[2J".to_owned() + &"x".repeat(99) }));
         let lines = live.lines(&apps, 24, now);
         assert_eq!(lines[0].split_whitespace().collect::<Vec<_>>(), ["NAME", "URL", "STATUS", "UPTIME"]);
-        assert!(lines[1].contains("app0  http://app0  ● healthy") && lines[1].ends_with("1m 01s (2 restarts)"), "{lines:?}");
+        assert!(
+            lines[1].contains("app0  http://app0  ● healthy") && lines[1].ends_with("1m 01s (2 restarts)"),
+            "{lines:?}"
+        );
         assert!(lines[2].contains("\\u{1b}") && lines[2].ends_with('…'), "{lines:?}");
     }
 
@@ -164,7 +170,9 @@ mod tests {
 
     #[test]
     fn times() {
-        for (seconds, text) in [(0, "0s"), (59, "59s"), (60, "1m 00s"), (3599, "59m 59s"), (3600, "1h 00m"), (90_000, "25h 00m")] {
+        for (seconds, text) in
+            [(0, "0s"), (59, "59s"), (60, "1m 00s"), (3599, "59m 59s"), (3600, "1h 00m"), (90_000, "25h 00m")]
+        {
             assert_eq!(uptime(Duration::from_secs(seconds)), text);
         }
     }

@@ -25,11 +25,17 @@ const COLORS: [&str; 6] = ["36", "35", "34", "96", "95", "94"];
 #[derive(Debug)]
 pub(crate) enum Message {
     Log(Log),
-    State { app: usize, report: Report },
+    State {
+        app: usize,
+        report: Report,
+    },
     /// All apps are there.
     Ready,
     /// Something to tell a person, of one app or of all.
-    Note { app: Option<usize>, text: String },
+    Note {
+        app: Option<usize>,
+        text: String,
+    },
 }
 
 /// A line of an app.
@@ -124,7 +130,8 @@ struct Writer {
 impl Writer {
     fn write_all(mut self, messages: &Receiver<Message>) {
         loop {
-            let first = if self.live.is_some() { messages.recv_timeout(TICK) } else { messages.recv().map_err(Into::into) };
+            let first =
+                if self.live.is_some() { messages.recv_timeout(TICK) } else { messages.recv().map_err(Into::into) };
             let mut out = Vec::new();
             let is_over = match first {
                 Ok(message) => {

@@ -95,7 +95,10 @@ mod tests {
     #[test]
     fn workspaces_of_pnpm() {
         let tree = Tree::new(&[
-            ("pnpm-workspace.yaml", "packages:\n  - 'apps/*'\n  - \"./packages/**\"\n  - '!**/test/**'\n  - services/{a,b}/\ncatalog:\n  x: 1\n"),
+            (
+                "pnpm-workspace.yaml",
+                "packages:\n  - 'apps/*'\n  - \"./packages/**\"\n  - '!**/test/**'\n  - services/{a,b}/\ncatalog:\n  x: 1\n",
+            ),
             ("package.json", r#"{"scripts": {"dev": "pnpm -r dev"}}"#),
             ("apps/web/package.json", r#"{"name": "@shop/web", "scripts": {"dev": "vite"}}"#),
             ("apps/web/nested/package.json", DEV),
@@ -109,8 +112,12 @@ mod tests {
             ("services/c/package.json", DEV),
             ("other/package.json", DEV),
         ]);
-        let expected =
-            ["api apps/api: pnpm run start", "web apps/web: pnpm run dev", "b packages/a/b: pnpm run dev", "a services/a: pnpm run dev"];
+        let expected = [
+            "api apps/api: pnpm run start",
+            "web apps/web: pnpm run dev",
+            "b packages/a/b: pnpm run dev",
+            "a services/a: pnpm run dev",
+        ];
         assert_eq!(tree.apps(""), expected);
         assert_eq!(tree.apps("apps/web"), expected, "from inside, the same");
     }
@@ -150,7 +157,11 @@ mod tests {
         assert_eq!(tree.apps("src"), ["shop : npm run dev"]);
         tree.write("package.json", "{}");
         assert_eq!(tree.apps("src"), [""; 0]);
-        for (name, text) in [("package.json", "{"), ("pnpm-workspace.yaml", "packages: [a"), ("pnpm-workspace.yaml", "packages: ['{a']")] {
+        for (name, text) in [
+            ("package.json", "{"),
+            ("pnpm-workspace.yaml", "packages: [a"),
+            ("pnpm-workspace.yaml", "packages: ['{a']"),
+        ] {
             tree.write(name, text);
             let failure = apps(tree.0.path()).unwrap_err();
             assert!(failure.code == "CONFIG_INVALID" && failure.message.contains(name), "{failure:?}");

@@ -48,7 +48,9 @@ impl Package {
 
     /// Whether it depends on this package.
     pub(crate) fn needs(&self, name: &str) -> bool {
-        ["dependencies", "devDependencies"].iter().any(|field| self.0.get(field).is_some_and(|all| all.get(name).is_some()))
+        ["dependencies", "devDependencies"]
+            .iter()
+            .any(|field| self.0.get(field).is_some_and(|all| all.get(name).is_some()))
     }
 
     /// The file that is its program.
