@@ -21,6 +21,9 @@ pub(crate) const NEVER: Duration = Duration::from_secs(30);
 /// How long a server that is in the background may listen nowhere, as it does while it restarts.
 const RESTART: Duration = Duration::from_secs(2);
 
+/// Who is told news of a server.
+type Tell<'r> = dyn FnMut(&Claim, News) + 'r;
+
 /// What of a run is there to be looked at.
 pub(crate) struct Serving<'r> {
     pub(crate) claim: Claim,
@@ -35,7 +38,7 @@ pub(crate) struct Serving<'r> {
     pub(crate) top: u32,
     /// Whether it is there only once it is healthy, and not with its first answer.
     pub(crate) until_healthy: bool,
-    tell: Box<dyn FnMut(&Claim, News) + 'r>,
+    tell: Box<Tell<'r>>,
     began: Instant,
     listening: Option<Listening>,
     has_listened: bool,

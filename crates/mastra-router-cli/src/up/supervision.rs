@@ -62,7 +62,7 @@ pub(crate) struct Supervision<'u> {
 
 /// How one run of the app ended.
 enum Outcome {
-    Asked(Option<Held>),
+    Asked(Box<Held>),
     Ended(Ended),
     NotStarted(String),
 }
@@ -83,7 +83,7 @@ impl Supervision<'_> {
         loop {
             let ended = match self.once().await {
                 Outcome::Asked(held) => {
-                    self.end(held).await;
+                    self.end(Some(*held)).await;
                     return State::Stopped;
                 }
                 Outcome::NotStarted(why) => return State::Failed { why },
@@ -178,7 +178,7 @@ impl Supervision<'_> {
                         teller.checked(&checked, &key);
                     }
                 }
-                () = asked(stop, Stop::InOrder) => return Outcome::Asked(Some(held)),
+                () = asked(stop, Stop::InOrder) => return Outcome::Asked(Box::new(held)),
             }
         };
         held.finish(ended, self.holding.home).await;
