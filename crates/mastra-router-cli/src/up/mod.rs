@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use mastra_router::RouterControl;
+use mastra_router::EdgeRouterProvider;
 use mastra_router::control::ControlClient;
 use rustix::process::Signal;
 use tokio::sync::mpsc::unbounded_channel;
@@ -72,7 +72,7 @@ pub(crate) async fn up(args: Up, reach: Reach<'_>, output: &Output) -> Result<Ex
     let all = join_all(apps.into_iter().map(Supervision::run));
     let signal = tokio::select! {
         signal = until_over(all, &mut signals, &stop) => signal,
-        () = keep_looking(&client, &checked) => None,
+        () = keep_looking(&client, &project.plain_name, &checked) => None,
         () = announce(reports.clone(), &holding.sink) => None,
     };
     drop(holding);
@@ -151,10 +151,10 @@ async fn until_over(
 }
 
 /// Asks the router for what it says of the apps, again and again.
-async fn keep_looking(client: &ControlClient, checked: &watch::Sender<Checked>) {
+async fn keep_looking(client: &ControlClient, project: &str, checked: &watch::Sender<Checked>) {
     loop {
         let at = Instant::now();
-        if let Ok(routes) = client.all_routes().await {
+        if let Ok(routes) = client.list_routes(project).await {
             checked.send_replace(Checked::new(at, routes));
         }
         tokio::time::sleep(LOOK_EVERY).await;
