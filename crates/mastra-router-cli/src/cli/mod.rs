@@ -85,7 +85,7 @@ pub(crate) enum Command {
     /// Run a command for `up`, and end all of it when told, or when `up` is no more.
     #[command(hide = true)]
     Hold(Hold),
-    /// End what a `run` that was killed has left, and remove its routes.
+    /// End what a `run` or an `up` that was killed has left, and remove its routes.
     Prune(Prune),
     /// Change a route.
     Update(Update),

@@ -10,14 +10,14 @@ use super::values::duration;
 
 pub(super) const UP_HELP: &str = "\
 The apps are those of [apps.NAME] in the nearest mastra-router.toml, up to the root of the git repository; where there are
-none, the packages of the pnpm, npm, yarn or bun workspace that have a dev or start script, or the package here. Each runs as
-by mastra-router run, after what it depends on, and is told the URL of every other: WEB_URL is that of web.
+none, the packages of the pnpm, npm, yarn or bun workspace that have a dev or start script, or the package here.
 
-An app that crashes is started again, after 1 s and then after up to 30; one that ends with 0 is not.
-Ctrl-C ends all, those first that others do not depend on; twice, at once.
+Each app runs as by mastra-router run, after what it depends on, and is told the URL of every other: API_URL is that of api.
+One that crashes is started again, after 1 s and later after up to 30; one that ends with 0 is not.
+Ctrl-C ends all, each before what it depends on; twice, at once.
 
-Exit codes: 130 after Ctrl-C, 143 after SIGTERM; where all have ended by themselves, 0, or 1 where one could not be started;
-2 the file is not valid, 3 there is no such app or nothing to run, 4 a name or a port is taken.";
+Exit codes: 130 after Ctrl-C, 143 after SIGTERM; where all have ended by themselves 0, or 1 where one failed for good; 2 the
+file is not valid, 3 there is no such app or nothing to run, 4 a name or a port is taken.";
 
 #[derive(Args, Debug)]
 pub(crate) struct Up {

@@ -35,7 +35,7 @@ fn a_table_stays_below_the_logs() {
     let router = Router::start();
     let app = format!(
         "{}[apps.chatty]\ncommand = \"printf 'hi \\\\033[32mgreen\\\\033[2J\\\\007\\\\n'; echo FORCE_COLOR=$FORCE_COLOR; exec python3 {}\"\n",
-        shop(""),
+        shop("log=api.log"),
         server()
     );
     router.desk.write("mastra-router.toml", &app);
@@ -47,6 +47,8 @@ fn a_table_stays_below_the_logs() {
     assert!(shown.contains("NAME ") && shown.contains(" UPTIME"), "{shown:?}");
     assert!(shown.contains("\u{1b}[32m●\u{1b}[0m healthy"), "{shown:?}");
     assert!(shown.contains("○\u{1b}[0m waiting for api-v2"), "{shown:?}");
+    let signals = std::fs::read_to_string(router.desk.path("api.log")).unwrap();
+    assert_eq!(signals, "SIGTERM\n", "Ctrl-C comes to up alone");
     let last = shown.rsplit("NAME ").next().unwrap();
     assert_eq!(last.matches("stopped").count(), 4, "the last table stays: {last:?}");
     assert!(shown.ends_with("\u{1b}[?7h"), "lines run over the edge again");
