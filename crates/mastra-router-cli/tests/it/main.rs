@@ -25,3 +25,8 @@ mod run_signals;
 mod saved;
 mod terminal;
 mod trust;
+mod up;
+mod up_ends;
+mod up_logs;
+mod up_projects;
+mod up_terminal;

@@ -134,8 +134,12 @@ fn error_codes() {
         "daemon/reach.rs",
         "daemon/spawn.rs",
         "daemon/hand_over.rs",
+        "init/mod.rs",
+        "project_file/order.rs",
         "run/supervisor.rs",
         "run/prune.rs",
+        "up/plan.rs",
+        "workspace/package.rs",
     ] {
         for code in of(&format!("crates/mastra-router-cli/src/{path}")) {
             assert!(readme.contains(&code), "{code} of {path} is not in the README");
