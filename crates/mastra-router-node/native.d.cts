@@ -145,6 +145,7 @@ export interface NativeConfig {
   leaseDir?: string
   threads?: number
   restartGraceMs?: number
+  startTimeoutMs?: number
   connectTimeoutMs?: number
   drainTimeoutMs?: number
   maxConnections?: number

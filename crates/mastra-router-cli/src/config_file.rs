@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use crate::cli::HostsFile;
 use crate::failure::Failure;
+use crate::project_file::{AppTables, RunTable};
 
 /// `mastra-router.toml`. What is left out keeps its default.
 #[derive(Debug, Deserialize)]
@@ -31,6 +32,10 @@ pub(crate) struct ConfigFile {
     tls: Tls,
     hosts: Hosts,
     routes: Vec<toml::Spanned<RouteEntry>>,
+    /// Of `run` and `up`.
+    pub(crate) run: RunTable,
+    /// Of `up`.
+    pub(crate) apps: AppTables,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -65,6 +70,8 @@ impl Default for ConfigFile {
             tls: Tls::default(),
             hosts: Hosts::default(),
             routes: Vec::new(),
+            run: RunTable::default(),
+            apps: AppTables::new(),
         }
     }
 }
@@ -100,6 +107,8 @@ struct Health {
 struct Proxy {
     #[serde(with = "humantime_serde")]
     restart_grace: Option<Duration>,
+    #[serde(with = "humantime_serde")]
+    start_timeout: Option<Duration>,
     #[serde(with = "humantime_serde")]
     connect_timeout: Option<Duration>,
     #[serde(with = "humantime_serde")]
@@ -163,7 +172,7 @@ pub(crate) struct ConfiguredRoutes {
 
 /// The text of a file.
 #[derive(Debug, Default)]
-struct Source {
+pub(crate) struct Source {
     path: PathBuf,
     text: String,
 }
@@ -183,11 +192,36 @@ impl Source {
         (!key.is_empty() && !key.contains(['=', '#', '"', '{'])).then_some(key)
     }
 
-    fn invalid(&self, offset: usize, message: &str) -> Failure {
+    /// A failure that names the place, and the key that was meant where one was mistyped.
+    pub(crate) fn invalid(&self, offset: usize, message: &str) -> Failure {
         let key = self.key(offset).map(|key| format!("{key}: ")).unwrap_or_default();
+        let hint = match meant(message) {
+            Some(key) => format!("did you mean {key:?}?"),
+            None => "correct the file".to_owned(),
+        };
         let message = format!("{}: {key}{message}", self.at(offset));
-        Failure::usage("CONFIG_INVALID", message, Some("correct the file".to_owned()))
+        Failure::usage("CONFIG_INVALID", message, Some(hint))
     }
+
+    /// `failure`, with the place that it is of.
+    pub(crate) fn placed(&self, offset: usize, mut failure: Failure) -> Failure {
+        failure.message = format!("{}: {}", self.at(offset), failure.message);
+        failure
+    }
+}
+
+/// The key that is likeliest meant by the unknown one of this error.
+fn meant(message: &str) -> Option<String> {
+    let mut quoted = message.strip_prefix("unknown field `")?.split('`').step_by(2);
+    let unknown = quoted.next()?;
+    nearest(unknown, quoted)
+}
+
+/// The one of these names that `name` is likeliest meant to be, if it is like any.
+pub(crate) fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let like = |other: &str| strsim::jaro_winkler(&name.to_lowercase(), &other.to_lowercase());
+    let scored = names.into_iter().map(|other| (like(other), other)).filter(|(score, _)| *score > 0.8);
+    scored.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, other)| other.to_owned())
 }
 
 impl From<Vec<RouteConfig>> for ConfiguredRoutes {
@@ -199,11 +233,11 @@ impl From<Vec<RouteConfig>> for ConfiguredRoutes {
 
 impl ConfiguredRoutes {
     /// `failure` of the route with this index, with the place where it is written.
-    pub(crate) fn failure(&self, index: usize, mut failure: Failure) -> Failure {
-        if let Some(&offset) = self.offsets.get(index) {
-            failure.message = format!("{}: {}", self.source.at(offset), failure.message);
+    pub(crate) fn failure(&self, index: usize, failure: Failure) -> Failure {
+        match self.offsets.get(index) {
+            Some(&offset) => self.source.placed(offset, failure),
+            None => failure,
         }
-        failure
     }
 }
 
@@ -213,13 +247,7 @@ impl ConfigFile {
     /// # Errors
     /// A failure that names the file and the place in it.
     pub(crate) fn read(path: &Path) -> Result<(Self, ConfiguredRoutes), Failure> {
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            let message = format!("cannot read {}: {error}", path.display());
-            Failure::usage("CONFIG_UNREADABLE", message, Some("check --config FILE".to_owned()))
-        })?;
-        let source = Source { path: path.to_owned(), text };
-        let mut file: Self = toml::from_str(&source.text)
-            .map_err(|error| source.invalid(error.span().map_or(0, |s| s.start), error.message().trim()))?;
+        let (mut file, source) = Self::parse(path, "check --config FILE")?;
         let entries = std::mem::take(&mut file.routes);
         let mut configured = ConfiguredRoutes { source, ..ConfiguredRoutes::default() };
         for entry in entries {
@@ -238,6 +266,21 @@ impl ConfigFile {
             valid.map_err(|error| configured.failure(index, error.into()))?;
         }
         Ok((file, configured))
+    }
+
+    /// Reads a file, and looks at no value of it; `hint` says what to do where it cannot be read.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(crate) fn parse(path: &Path, hint: &str) -> Result<(Self, Source), Failure> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let message = format!("cannot read {}: {error}", path.display());
+            Failure::usage("CONFIG_UNREADABLE", message, Some(hint.to_owned()))
+        })?;
+        let source = Source { path: path.to_owned(), text };
+        let file = toml::from_str(&source.text)
+            .map_err(|error| source.invalid(error.span().map_or(0, |s| s.start), error.message().trim()))?;
+        Ok((file, source))
     }
 
     /// Whether the file says that URLs are `https`, or are not. Who brings a certificate wants it served.
@@ -297,6 +340,7 @@ impl ConfigFile {
         set(&mut config.health_check.timeout, &self.health.timeout);
         set(&mut config.health_check.failure_threshold, &self.health.failure_threshold);
         set(&mut config.proxy.restart_grace, &self.proxy.restart_grace);
+        set(&mut config.proxy.start_timeout, &self.proxy.start_timeout);
         set(&mut config.proxy.connect_timeout, &self.proxy.connect_timeout);
         set(&mut config.proxy.head_timeout, &self.proxy.head_timeout);
         set(&mut config.proxy.idle_timeout, &self.proxy.idle_timeout);

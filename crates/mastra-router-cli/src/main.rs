@@ -5,8 +5,12 @@ mod commands;
 mod config_file;
 mod daemon;
 mod failure;
+mod init;
 mod output;
+mod project_file;
 mod run;
+mod up;
+mod workspace;
 
 use std::process::ExitCode;
 

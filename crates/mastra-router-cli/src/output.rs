@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use mastra_router::RouteStatus;
+use mastra_router::{RouteInfo, RouteStatus};
 use serde::Serialize;
 use serde_json::json;
 
@@ -16,13 +16,17 @@ use crate::failure::Failure;
 pub(crate) struct Output {
     pub(crate) json: bool,
     pub(crate) quiet: bool,
-    color: bool,
+    /// Whether stdout shows colours.
+    pub(crate) color: bool,
+    /// Whether stdout is a terminal.
+    pub(crate) is_terminal: bool,
 }
 
 impl Output {
     pub(crate) fn new(cli: &Cli) -> Self {
         let plain = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
-        Self { json: cli.json, quiet: cli.quiet, color: io::stdout().is_terminal() && !plain }
+        let is_terminal = io::stdout().is_terminal();
+        Self { json: cli.json, quiet: cli.quiet, color: is_terminal && !plain, is_terminal }
     }
 
     /// A line of data.
@@ -49,6 +53,14 @@ impl Output {
             out.push_str(end);
         }
         let _ = io::stdout().write_all(out.as_bytes());
+    }
+
+    /// Bytes that are made for where they go already.
+    pub(crate) fn bytes(&self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            let mut out = io::stdout();
+            let _ = out.write_all(bytes).and_then(|()| out.flush());
+        }
     }
 
     /// Something to tell a person.
@@ -125,12 +137,17 @@ pub(crate) fn status(status: RouteStatus) -> String {
     format!("{dot} {status}")
 }
 
-fn colored(line: &str) -> String {
+/// Where a route stands, as [`status`].
+pub(crate) fn standing(route: &RouteInfo) -> String {
+    if route.sleeping { "○ sleeping".to_owned() } else { status(route.status) }
+}
+
+pub(crate) fn colored(line: &str) -> String {
     line.replace('●', "\u{1b}[32m●\u{1b}[0m").replace('○', "\u{1b}[33m○\u{1b}[0m").replace('✗', "\u{1b}[31m✗\u{1b}[0m")
 }
 
 /// Text in which nothing moves the cursor, changes the terminal or turns the direction of reading.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     if text.chars().all(harmless) {
         return text.to_owned();
     }
@@ -147,7 +164,7 @@ fn json_text(value: &impl Serialize) -> String {
     text.chars().map(|c| if harmless(c) { c.to_string() } else { format!("\\u{:04x}", u32::from(c)) }).collect()
 }
 
-fn harmless(c: char) -> bool {
+pub(crate) fn harmless(c: char) -> bool {
     !c.is_control()
         && !matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{61c}')
 }

@@ -39,6 +39,7 @@ pub struct NativeConfig {
     pub lease_dir: Option<String>,
     pub threads: Option<u32>,
     pub restart_grace_ms: Option<f64>,
+    pub start_timeout_ms: Option<f64>,
     pub connect_timeout_ms: Option<f64>,
     pub drain_timeout_ms: Option<f64>,
     pub max_connections: Option<u32>,
@@ -86,6 +87,7 @@ impl NativeConfig {
             proxy: ProxyConfig {
                 threads: self.threads.map(|n| n as usize),
                 restart_grace: time("restartGraceMs", self.restart_grace_ms, d.proxy.restart_grace)?,
+                start_timeout: time("startTimeoutMs", self.start_timeout_ms, d.proxy.start_timeout)?,
                 connect_timeout: time("connectTimeoutMs", self.connect_timeout_ms, d.proxy.connect_timeout)?,
                 drain_timeout: time("drainTimeoutMs", self.drain_timeout_ms, d.proxy.drain_timeout)?,
                 max_connections: self.max_connections.map_or(d.proxy.max_connections, |n| n as usize),

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mastra_router::{
-    BaseDomain, Certificates, LocalEdgeRouterConfig, OwnFiles, ProxyConfig, ProxyTls, RequestInfo, RequestObserver,
-    ReverseProxy, RouteConfig, RouteRegistry, RouteSpec, RouterError, TargetHost, TargetScheme, TargetTls, TlsManager,
-    TlsSettings,
+    BaseDomain, Certificates, LocalEdgeRouterConfig, OwnFiles, ProxyConfig, ProxySetup, ProxyTls, RequestInfo,
+    RequestObserver, ReverseProxy, RouteConfig, RouteRegistry, RouteSpec, RouterError, TargetHost, TargetScheme,
+    TargetTls, TlsManager, TlsSettings,
 };
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
@@ -188,6 +188,9 @@ impl NativeProxy {
 fn read(options: NativeProxyOptions) -> Result<Options, RouterError> {
     let defaults = ProxyConfig::default();
     let connect_timeout = time("timeout", Some(options.timeout_ms), defaults.connect_timeout)?;
+    // Nobody waits longer for a target that refuses than for one that does not answer.
+    let grace = defaults.restart_grace.min(connect_timeout);
+    let restart_grace = time("restartGraceMs", options.restart_grace_ms, grace)?;
     let config = LocalEdgeRouterConfig {
         proxy_port: port("port", options.port)?,
         base_domain: options.base_domain,
@@ -195,12 +198,9 @@ fn read(options: NativeProxyOptions) -> Result<Options, RouterError> {
         proxy: ProxyConfig {
             threads: options.threads.map(|n| n as usize),
             connect_timeout,
-            // Nobody waits longer for a target that refuses than for one that does not answer.
-            restart_grace: time(
-                "restartGraceMs",
-                options.restart_grace_ms,
-                defaults.restart_grace.min(connect_timeout),
-            )?,
+            restart_grace,
+            // It knows one time for both.
+            start_timeout: restart_grace,
             drain_timeout: time("drainTimeoutMs", options.drain_timeout_ms, defaults.drain_timeout)?,
             ..defaults
         },
@@ -255,13 +255,13 @@ fn start(
         redirect: false,
         targets: TargetTls::default(),
     };
-    ReverseProxy::start(
-        &config.listen_addresses(),
-        base.clone(),
-        config.proxy.clone(),
-        registry.reader(),
-        Arc::new(|_| {}),
+    let setup = ProxySetup {
+        base,
+        config: config.proxy.clone(),
+        reader: registry.reader(),
+        suspect: Arc::new(|_| {}),
         tls,
-        log,
-    )
+        observer: log,
+    };
+    ReverseProxy::start(&config.listen_addresses(), setup)
 }

@@ -55,6 +55,7 @@ export function readConfiguration(config: unknown): Configuration {
   const proxy = settings<Of<'proxy'>>('proxy', given.proxy ?? {}, {
     threads: optional(count),
     restartGraceMs: optional(time),
+    startTimeoutMs: optional(time),
     connectTimeoutMs: optional(time),
     drainTimeoutMs: optional(time),
     maxConnections: optional(count),

@@ -144,8 +144,10 @@ export interface LocalEdgeRouterConfig {
   proxy?: {
     /** Threads that forward requests, none of them the program's own. @default one a core, four at most */
     threads?: number;
-    /** How long a request waits for a target that refuses connections, as while it restarts. @default 10000 */
+    /** How long a request waits for a target that has listened and refuses connections, as while it restarts. @default 10000 */
     restartGraceMs?: number;
+    /** How long a request waits for a target that has not listened yet. @default 30000 */
+    startTimeoutMs?: number;
     /** How long a connection to a target may take. @default 5000 */
     connectTimeoutMs?: number;
     /** How long open exchanges may go on after a stop. @default 5000 */

@@ -132,8 +132,11 @@ pub struct PortRange {
 pub struct ProxyConfig {
     /// Threads that forward requests; `None` for one a core, four at most.
     pub threads: Option<usize>,
-    /// How long a request waits for a target that refuses connections, as it does while it restarts. Default: 10 s.
+    /// How long a request waits for a target that has listened and refuses connections, as it does while it restarts.
+    /// Default: 10 s.
     pub restart_grace: Duration,
+    /// How long a request waits for a target that has not listened yet, as it does while it starts. Default: 30 s.
+    pub start_timeout: Duration,
     /// How long a connection to a target may take to be made. Default: 5 s.
     pub connect_timeout: Duration,
     /// How long a client may take to send the head of a request it has begun. Default: 10 s.
@@ -202,6 +205,7 @@ impl Default for ProxyConfig {
         Self {
             threads: None,
             restart_grace: Duration::from_secs(10),
+            start_timeout: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(5),
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),

@@ -27,6 +27,7 @@
 //! Parts can be used by themselves: [`RouteRegistry`] and [`RouteTable`], [`PortManager`], [`HealthChecker`], [`ReverseProxy`],
 //! [`HostsManager`].
 
+mod activity;
 mod certificates;
 mod config;
 mod constraints;
@@ -39,6 +40,7 @@ mod holder;
 mod home;
 mod hosts;
 mod lease;
+mod life;
 mod local;
 mod name;
 mod persist;
@@ -47,6 +49,7 @@ mod process;
 mod provider;
 mod proxy;
 mod registry;
+mod report;
 mod requests;
 mod route;
 mod table;
@@ -57,6 +60,7 @@ pub mod trust;
 mod url;
 mod user;
 
+pub use activity::Activities;
 pub use certificates::Certificates;
 pub use config::{
     HealthCheckConfig, HostsConfig, HostsMode, LocalEdgeRouterConfig, LocalhostUrls, PortRange, ProxyConfig,
@@ -71,13 +75,15 @@ pub use hosts::{
     HostsChange, HostsEdit, HostsEntry, HostsFollower, HostsManager, HostsOwner, HostsOwnerKind, HostsSettings,
 };
 pub use lease::{LeaseUpdate, RouteLease};
+pub use life::RouteActivity;
 pub use local::LocalEdgeRouter;
 pub use name::{BaseDomain, RouteName, suggest as suggest_name};
 pub use persist::SavedSettings;
 pub use ports::PortManager;
 pub use provider::{EdgeRouterProvider, RouterControl};
-pub use proxy::{ProxyTls, ReverseProxy, Suspect};
+pub use proxy::{ProxySetup, ProxyTls, ReverseProxy, Suspect};
 pub use registry::RouteRegistry;
+pub use report::CommandReport;
 pub use requests::{RequestNews, Requests};
 pub use route::{
     HealthPath, PathPrefix, Route, RouteConfig, RouteHealthStatus, RouteId, RouteInfo, RouteOrigin, RouteSpec,

@@ -3,9 +3,11 @@
 use async_trait::async_trait;
 use tokio::sync::broadcast;
 
+use crate::activity::Activities;
 use crate::error::Result;
 use crate::event::RouterEvent;
 use crate::lease::RouteLease;
+use crate::report::CommandReport;
 use crate::requests::Requests;
 use crate::route::{RouteConfig, RouteHealthStatus, RouteInfo, RouteUpdate};
 
@@ -56,6 +58,16 @@ pub trait RouterControl: EdgeRouterProvider {
     /// Removes a route, named by its id, where it is leased to the process of `lease`, and ends the streams that are open
     /// through it; other requests in flight finish. False where there is no such route, or it is leased to another by now.
     async fn end_lease(&self, route_id: &str, lease: &RouteLease) -> Result<bool>;
+
+    /// Says how it stands with the command behind a route, named by its id: what a page shows while it starts, and that it
+    /// has ended. It takes the place of what was said before, is gone with the route, and when the route becomes another
+    /// process's; a move keeps the lines. [`RouterError::RouteNotFound`](crate::RouterError::RouteNotFound) where there is
+    /// no such route, or it is leased to another process than the report says.
+    async fn report_command(&self, route_id: &str, report: CommandReport) -> Result<()>;
+
+    /// How a route is used that wakes what is behind it, named by its id: how it is now, and then whenever that changes.
+    /// [`RouterError::RouteNotFound`](crate::RouterError::RouteNotFound) where there is no such route.
+    async fn follow_activity(&self, route_id: &str) -> Result<Activities>;
 
     /// Leases a free port of the range to the router.
     async fn allocate_port(&self) -> Result<u16>;

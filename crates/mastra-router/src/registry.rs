@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use crate::error::{Result, RouterError};
 use crate::lease::RouteLease;
+use crate::life::RouteLife;
 use crate::route::{Route, RouteId, RouteOrigin, RouteSpec};
 use crate::table::{RouteChange, RouteTable};
 
@@ -28,6 +29,16 @@ pub(crate) struct Configured {
     /// Routes that made room.
     pub(crate) displaced: Vec<Arc<Route>>,
     /// Version of the first table that has the configured ones.
+    pub(crate) version: u64,
+}
+
+/// A route that was updated.
+#[derive(Debug)]
+pub(crate) struct Updated {
+    pub(crate) route: Arc<Route>,
+    /// What it was.
+    pub(crate) before: Arc<Route>,
+    /// Version of the first table that has the change.
     pub(crate) version: u64,
 }
 
@@ -157,24 +168,28 @@ impl RouteRegistry {
     /// # Errors
     /// [`RouterError::RouteNotFound`], what `change` returns, or as [`RouteRegistry::add`].
     pub fn update(&self, id: &str, change: impl FnOnce(&RouteSpec) -> Result<RouteSpec>) -> Result<Arc<Route>> {
-        self.updated(id, change).map(|(route, _)| route)
+        self.updated(id, change).map(|updated| updated.route)
     }
 
-    /// As [`update`](Self::update), with the version of the first table that has the change.
-    pub(crate) fn updated(
-        &self,
-        id: &str,
-        change: impl FnOnce(&RouteSpec) -> Result<RouteSpec>,
-    ) -> Result<(Arc<Route>, u64)> {
+    /// As [`update`](Self::update), with what the route was, and the version of the first table that has the change.
+    pub(crate) fn updated(&self, id: &str, change: impl FnOnce(&RouteSpec) -> Result<RouteSpec>) -> Result<Updated> {
         let _writing = self.writing();
         let table = self.table();
         let old = table.get(id).ok_or_else(|| RouterError::RouteNotFound { id: id.to_owned() })?;
         let spec = change(&old.spec)?;
         let moved = u64::from(spec.target != old.spec.target || spec.health_path != old.spec.health_path);
-        let route = Arc::new(Route { spec, target_revision: old.target_revision + moved, ..Route::clone(old) });
+        let target_revision = old.target_revision + moved;
+        let (cut, life) = if old.is_taken_over_by(&spec) {
+            (Arc::default(), RouteLife::new(spec.wake))
+        } else if spec.target != old.spec.target || spec.wake != old.spec.wake {
+            (old.cut.clone(), old.life.changed(spec.target != old.spec.target, spec.wake))
+        } else {
+            (old.cut.clone(), old.life.clone())
+        };
+        let route = Arc::new(Route { spec, target_revision, cut, life, ..Route::clone(old) });
         self.check_room(&table, &route)?;
         let version = self.publish(table.with(route.clone()));
-        Ok((route, version))
+        Ok(Updated { route, before: old.clone(), version })
     }
 
     /// Removes a route by its id or, where no route has that id, its deployment's.
@@ -262,6 +277,7 @@ impl RouteRegistry {
             }
         };
         let sequence = self.next_sequence.fetch_add(1, Ordering::Relaxed);
+        let life = RouteLife::new(spec.wake);
         let route = Arc::new(Route {
             id,
             spec,
@@ -270,6 +286,7 @@ impl RouteRegistry {
             sequence,
             created_at: SystemTime::now(),
             cut: Arc::default(),
+            life,
         });
         self.check_room(table, &route)?;
         Ok(route)

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::error::{Result, RouterError};
 use crate::lease::{LeaseUpdate, RouteLease};
+use crate::life::RouteLife;
 use crate::name::RouteName;
 use crate::target::{Target, TargetScheme};
 
@@ -39,6 +40,9 @@ pub struct RouteConfig {
     pub wait_healthy: bool,
     /// The process the route ends with; `None` for a route that stays.
     pub lease: Option<RouteLease>,
+    /// Whether somebody starts what is behind the route with its first request, and stops it when it is not used: then its
+    /// use is counted, and a target that does not listen sleeps, and is not unhealthy.
+    pub wake: bool,
 }
 
 impl RouteConfig {
@@ -64,6 +68,7 @@ impl RouteConfig {
             wildcard: false,
             wait_healthy: false,
             lease: None,
+            wake: false,
         }
     }
 }
@@ -99,6 +104,8 @@ pub struct RouteUpdate {
     pub lease: Option<LeaseUpdate>,
     /// Change only a route that is leased to this process; any other is as one that is not there.
     pub leased_to: Option<RouteLease>,
+    /// Whether what is behind the route is started with its first request.
+    pub wake: Option<bool>,
 }
 
 impl From<RouteConfig> for RouteUpdate {
@@ -119,6 +126,7 @@ impl From<RouteConfig> for RouteUpdate {
             wait_healthy: config.wait_healthy,
             lease: config.lease.map(LeaseUpdate::To),
             leased_to: None,
+            wake: Some(config.wake),
         }
     }
 }
@@ -146,6 +154,8 @@ pub struct RouteSpec {
     pub wildcard: bool,
     /// The process the route ends with.
     pub lease: Option<Arc<RouteLease>>,
+    /// Whether what is behind the route is started with its first request.
+    pub wake: bool,
 }
 
 impl RouteSpec {
@@ -169,6 +179,7 @@ impl RouteSpec {
             health_path: config.health_path.as_deref().map_or(Ok(None), HealthPath::parse)?,
             wildcard: config.wildcard,
             lease: config.lease.clone().map(Arc::new),
+            wake: config.wake,
         })
     }
 
@@ -212,6 +223,7 @@ impl RouteSpec {
         new.tls = update.tls.or(new.tls);
         new.strip_prefix = update.strip_prefix.unwrap_or(new.strip_prefix);
         new.wildcard = update.wildcard.unwrap_or(new.wildcard);
+        new.wake = update.wake.unwrap_or(new.wake);
         Ok(new)
     }
 }
@@ -233,6 +245,7 @@ impl RouteSpec {
             health_path: field(&self.health_path, &before.health_path, &after.health_path),
             wildcard: field(&self.wildcard, &before.wildcard, &after.wildcard),
             lease: field(&self.lease, &before.lease, &after.lease),
+            wake: field(&self.wake, &before.wake, &after.wake),
         }
     }
 
@@ -384,8 +397,19 @@ pub struct Route {
     pub sequence: u64,
     /// When the route was registered.
     pub created_at: SystemTime,
-    /// Set when the streams that are open through the route are to end, which none of its updates takes back.
+    /// Set when the streams that are open through the route are to end, which no update takes back. One that gives the
+    /// route to another process has its own.
     pub(crate) cut: Arc<AtomicBool>,
+    /// What happens with it.
+    pub(crate) life: Arc<RouteLife>,
+}
+
+impl Route {
+    /// Whether `after`, a later version of this route, is another process's.
+    pub(crate) fn is_taken_over_by(&self, after: &RouteSpec) -> bool {
+        let (Some(before), Some(after)) = (&self.spec.lease, &after.lease) else { return false };
+        !before.is_of_same_process(after)
+    }
 }
 
 /// Who made a route, which decides whether it is saved.
@@ -432,6 +456,10 @@ pub struct RouteInfo {
     pub last_error: Option<String>,
     /// The process the route ends with.
     pub lease: Option<RouteLease>,
+    /// Whether what is behind the route is started with its first request.
+    pub wake: bool,
+    /// Whether the route waits for that request: nothing listens, and nobody has asked. Its status is `pending`.
+    pub sleeping: bool,
 }
 
 /// Where a route stands.

@@ -331,6 +331,7 @@ mod tests {
             sequence,
             created_at: SystemTime::UNIX_EPOCH,
             cut: Arc::default(),
+            life: crate::life::RouteLife::new(false),
         })
     }
 

@@ -56,6 +56,8 @@ impl PublicUrls {
 
     pub(crate) fn info(&self, route: &Route, health: HealthRecord) -> RouteInfo {
         let spec = &route.spec;
+        // One that was asked for is about to start.
+        let is_asked_for = || route.life.activity().is_some_and(|activity| activity.now().waiting > 0);
         RouteInfo {
             route_id: route.id.clone(),
             deployment_id: spec.deployment_id.to_string(),
@@ -73,6 +75,8 @@ impl PublicUrls {
             health_check_failures: health.failures,
             last_error: health.last_error,
             lease: spec.lease.as_deref().cloned(),
+            wake: spec.wake,
+            sleeping: spec.wake && health.sleeping && !route.life.listens() && !is_asked_for(),
         }
     }
 }

@@ -6,6 +6,7 @@ mod routes;
 mod run;
 mod serve;
 mod tls;
+mod up;
 mod values;
 
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ pub(crate) use routes::{Add, Key, Keys, List, Port, Update, Watch};
 pub(crate) use run::{Prune, Run};
 pub(crate) use serve::{Demo, HostsFile, IdleExit, Serve, ServeTls, StartedBy, Strategy};
 pub(crate) use tls::{CertDir, Env, Issue, Kind, Renew, Shell, Stores, Tls, Trust, TrustStatus, Untrust};
+pub(crate) use up::{Hold, Init, Up};
 pub(crate) use values::idle_exit;
 
 /// Of this command.
@@ -75,7 +77,15 @@ pub(crate) enum Command {
     /// Run a command behind a name, for as long as it runs.
     #[command(after_help = run::RUN_HELP)]
     Run(Run),
-    /// End what a `run` that was killed has left, and remove its routes.
+    /// Run all servers of a project behind names, until Ctrl-C.
+    #[command(after_help = up::UP_HELP)]
+    Up(Up),
+    /// Write a mastra-router.toml for the project that is here.
+    Init(Init),
+    /// Run a command for `up`, and end all of it when told, or when `up` is no more.
+    #[command(hide = true)]
+    Hold(Hold),
+    /// End what a `run` or an `up` that was killed has left, and remove its routes.
     Prune(Prune),
     /// Change a route.
     Update(Update),

@@ -10,7 +10,7 @@ use tokio::sync::broadcast::error::RecvError;
 use super::Outcome;
 use crate::cli::List;
 use crate::daemon::reach::Reach;
-use crate::output::{Output, status};
+use crate::output::{Output, standing};
 
 pub(crate) async fn list(args: List, client: &ControlClient, output: &Output) -> Outcome {
     let routes = match &args.project {
@@ -33,7 +33,7 @@ pub(crate) fn table(routes: &[RouteInfo], output: &Output) {
         .iter()
         .map(|r| {
             let name = format!("{}{}", r.subdomain, r.path_prefix.as_deref().unwrap_or_default());
-            [name, r.public_url.clone(), r.target.to_string(), status(r.status)]
+            [name, r.public_url.clone(), r.target.to_string(), standing(r)]
         })
         .collect();
     output.table(["NAME", "URL", "TARGET", "STATUS"], &rows);
@@ -63,6 +63,8 @@ pub(crate) async fn url(key: &str, client: &ControlClient, output: &Output) -> O
 pub(crate) async fn health(key: &str, client: &ControlClient, output: &Output) -> Outcome {
     let route = find(key, client).await?;
     let health = client.check_route_health(route.route_id.as_str()).await?;
+    // As it is after the check.
+    let route = find(route.route_id.as_str(), client).await?;
     let code = if health.healthy { ExitCode::SUCCESS } else { ExitCode::from(1) };
     if output.json {
         output.json(&HealthJson::from(health));
@@ -72,6 +74,9 @@ pub(crate) async fn health(key: &str, client: &ControlClient, output: &Output) -
     let said = health.status_code.map(|s| format!(" ({s})")).unwrap_or_default();
     match health.error {
         None => output.line(&format!("● healthy  {} → {}{said}{took}", route.subdomain, route.target)),
+        Some(error) if route.sleeping => {
+            output.line(&format!("○ sleeping  {} → {}: {error}", route.subdomain, route.target))
+        }
         Some(error) => output.line(&format!("✗ not healthy  {} → {}: {error}", route.subdomain, route.target)),
     }
     Ok(code)
@@ -112,7 +117,7 @@ fn tell(event: &RouterEvent, output: &Output) {
         RouterEvent::Removed(route) => output.line(&line("removed", route)),
         RouterEvent::Checked { route, health, .. } => {
             let said = health.error.as_deref().unwrap_or("healthy");
-            output.line(&format!("{:10}  {}  {}: {said}", "checked", route.subdomain, status(route.status)));
+            output.line(&format!("{:10}  {}  {}: {said}", "checked", route.subdomain, standing(route)));
         }
         RouterEvent::Cleared => output.line("cleared     all routes"),
         _ => {}

@@ -13,7 +13,7 @@ use crate::cli::{Add, Keys, Update};
 use crate::config_file::default_deployment;
 use crate::daemon::reach::Reach;
 use crate::failure::Failure;
-use crate::output::{Output, status};
+use crate::output::{Output, standing};
 
 pub(crate) async fn add(args: Add, reach: Reach<'_>, output: &Output) -> Outcome {
     // First of all, since it is what the deployment's id is made of.
@@ -129,7 +129,7 @@ fn show(route: RouteInfo, output: &Output) {
         return;
     }
     output.line(&route.public_url);
-    output.say(&format!("{} → {}  {}", route.subdomain, route.target, status(route.status)));
+    output.say(&format!("{} → {}  {}", route.subdomain, route.target, standing(&route)));
     if let Some(error) = &route.last_error {
         output.say(&format!("  not healthy yet: {error}"));
     }

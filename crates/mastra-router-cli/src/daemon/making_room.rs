@@ -1,5 +1,7 @@
 //! The old router's part when a new one takes its place.
 
+use std::time::Duration;
+
 use mastra_router::LocalEdgeRouter;
 
 use super::door::Successor;
@@ -52,7 +54,7 @@ pub(crate) async fn make_room(
         return Ok(Room::Kept(running));
     };
     let Process { door, origin, log, started_by, settings, predecessor } = process;
-    let lock = control.close().await;
+    let lock = control.close_within(calls_most(&router)).await;
     router.release().await;
     match successor.serves().await {
         Ok(()) => {
@@ -75,6 +77,13 @@ pub(crate) async fn make_room(
             Ok(Room::Kept(again))
         }
     }
+}
+
+/// How long calls may take that are under way. One that waits for a healthy target makes two checks; the router that takes
+/// our place waits a minute for us.
+fn calls_most(router: &LocalEdgeRouter) -> Duration {
+    let [least, most, besides] = [15, 50, 5].map(Duration::from_secs);
+    (router.config().health_check.timeout.saturating_mul(2).saturating_add(besides)).clamp(least, most)
 }
 
 /// Lets what is open go on to its end.

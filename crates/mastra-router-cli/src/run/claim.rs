@@ -22,11 +22,22 @@ pub(crate) struct Claim {
     client: ControlClient,
     config: RouteConfig,
     lease: RouteLease,
+    /// What takes the name over, where another has it.
+    hint: String,
     pub(crate) route: RouteInfo,
     /// When the router was started that has the route.
     router_since: String,
     /// What happens to routes, while there is a router that tells.
     news: Option<Receiver<RouterEvent>>,
+}
+
+/// What a server says when it is asked.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Healthy,
+    /// It answers HTTP, and not as one that is healthy; why.
+    Unwell(String),
+    None,
 }
 
 /// Whether a route is still ours.
@@ -44,12 +55,17 @@ impl Claim {
     ///
     /// # Errors
     /// `ROUTE_CONFLICT`, and what else a registration fails with.
-    pub(crate) async fn take(client: ControlClient, config: RouteConfig, force: bool) -> Result<Self, Failure> {
+    pub(crate) async fn take(
+        client: ControlClient,
+        config: RouteConfig,
+        force: bool,
+        hint: String,
+    ) -> Result<Self, Failure> {
         let Some(lease) = config.lease.clone() else { return Err(Failure::failed("IO_ERROR", "there is no lease")) };
         let router_since = client.status().await?.started_at;
-        let route = take(&client, &config, force).await?;
+        let route = take(&client, &config, force, &hint).await?;
         let news = Some(client.subscribe());
-        Ok(Self { client, config, lease, route, router_since, news })
+        Ok(Self { client, config, lease, hint, route, router_since, news })
     }
 
     /// Leads the route to another port.
@@ -64,11 +80,11 @@ impl Claim {
         Ok(())
     }
 
-    /// Whether the server answers, whatever it does. One that does not know the path of health checks, where none was asked
+    /// Whether the server answers, and how. One that does not know the path of health checks, where none was asked
     /// for, is checked at its root from then on, if it is healthy there.
-    pub(crate) async fn answers(&mut self) -> bool {
+    pub(crate) async fn answers(&mut self) -> Answer {
         let id = self.route.route_id.to_string();
-        let Ok(health) = self.client.check_route_health(&id).await else { return false };
+        let Ok(health) = self.client.check_route_health(&id).await else { return Answer::None };
         if !health.healthy && health.status_code.is_some() && self.config.health_path.is_none() {
             let at = |path: &str| RouteUpdate {
                 health_path: Some(path.to_owned()),
@@ -76,13 +92,20 @@ impl Claim {
                 ..RouteUpdate::default()
             };
             match self.client.update_route(&id, at("/")).await {
-                Ok(route) if route.status == RouteStatus::Active => self.config.health_path = Some("/".to_owned()),
+                Ok(route) if route.status == RouteStatus::Active => {
+                    self.config.health_path = Some("/".to_owned());
+                    return Answer::Healthy;
+                }
                 Ok(_) => _ = self.client.update_route(&id, at("")).await,
                 // Whether the route is ours is found out elsewhere.
                 Err(_) => {}
             }
         }
-        health.healthy || health.status_code.is_some()
+        match (health.healthy, health.status_code, health.error) {
+            (true, ..) => Answer::Healthy,
+            (false, Some(status), why) => Answer::Unwell(why.unwrap_or_else(|| format!("it answered {status}"))),
+            (false, None, _) => Answer::None,
+        }
     }
 
     /// Returns when something has happened after which the route may not be ours any more. What happened before the router
@@ -140,7 +163,7 @@ impl Claim {
     /// # Errors
     /// As [`take`](Self::take).
     pub(crate) async fn take_again(&mut self) -> Result<(), Failure> {
-        self.route = take(&self.client, &self.config, false).await?;
+        self.route = take(&self.client, &self.config, false, &self.hint).await?;
         Ok(())
     }
 
@@ -152,7 +175,7 @@ impl Claim {
     }
 }
 
-async fn take(client: &ControlClient, config: &RouteConfig, force: bool) -> Result<RouteInfo, Failure> {
+async fn take(client: &ControlClient, config: &RouteConfig, force: bool, hint: &str) -> Result<RouteInfo, Failure> {
     let mut left = ATTEMPTS;
     loop {
         left -= 1;
@@ -162,7 +185,7 @@ async fn take(client: &ControlClient, config: &RouteConfig, force: bool) -> Resu
             Err(error) => return Err(error.into()),
         };
         let routes = client.all_routes().await?;
-        let named = |r: &&RouteInfo| r.subdomain == config.subdomain && r.path_prefix.is_none();
+        let named = |r: &&RouteInfo| r.subdomain == config.subdomain && r.path_prefix == config.path_prefix;
         let deployed = |r: &&RouteInfo| r.deployment_id == config.deployment_id;
         match routes.iter().find(named).or_else(|| routes.iter().find(deployed)) {
             Some(holder) if force || holder.lease.as_ref().is_some_and(RouteLease::has_ended) => {
@@ -171,7 +194,7 @@ async fn take(client: &ControlClient, config: &RouteConfig, force: bool) -> Resu
                     taken => return Ok(taken?),
                 }
             }
-            Some(holder) => return Err(conflict(config, holder)),
+            Some(holder) => return Err(conflict(config, holder, hint)),
             None if left == 0 => return Err(error.into()),
             None => {}
         }
@@ -182,7 +205,7 @@ async fn take(client: &ControlClient, config: &RouteConfig, force: bool) -> Resu
 fn over(config: &RouteConfig, holder: &RouteInfo) -> RouteUpdate {
     RouteUpdate {
         deployment_id: None,
-        path_prefix: Some(String::new()),
+        path_prefix: Some(config.path_prefix.clone().unwrap_or_default()),
         health_path: Some(config.health_path.clone().unwrap_or_default()),
         lease: config.lease.clone().map(LeaseUpdate::To),
         leased_to: holder.lease.clone(),
@@ -190,14 +213,13 @@ fn over(config: &RouteConfig, holder: &RouteInfo) -> RouteUpdate {
     }
 }
 
-fn conflict(config: &RouteConfig, holder: &RouteInfo) -> Failure {
-    let name = &config.subdomain;
+fn conflict(config: &RouteConfig, holder: &RouteInfo, hint: &str) -> Failure {
+    let name = format!("{}{}", config.subdomain, config.path_prefix.as_deref().unwrap_or_default());
     let message = match &holder.lease {
         Some(lease) => format!("{name} is taken by {}", owner(lease)),
         None => format!("{name} is taken: it leads to {}", holder.target),
     };
-    let hint = format!("mastra-router run {name} --force -- … takes it over");
-    Failure { code: "ROUTE_CONFLICT".to_owned(), message, hint: Some(hint), exit: Exit::Conflict }
+    Failure { code: "ROUTE_CONFLICT".to_owned(), message, hint: Some(hint.to_owned()), exit: Exit::Conflict }
 }
 
 /// Who has a route, for people.

@@ -3,13 +3,11 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::processes::{RunId, VARIABLE};
-
 /// Where servers are asked to listen: what other machines cannot reach.
 const HOST: &str = "127.0.0.1";
 
-/// The variables of a run, which go before those of the same name that are set already.
-pub(crate) fn variables(port: u16, url: &str, run: RunId, ca: &Path) -> Vec<(&'static str, OsString)> {
+/// The variables of a server, which go before those of the same name that are set already.
+pub(crate) fn variables(port: u16, url: &str, ca: &Path) -> Vec<(&'static str, OsString)> {
     let host = url.split("://").nth(1).unwrap_or_default().split(['/', ':']).next().unwrap_or_default();
     let mut variables: Vec<(&str, OsString)> = vec![
         ("PORT", port.to_string().into()),
@@ -22,7 +20,6 @@ pub(crate) fn variables(port: u16, url: &str, run: RunId, ca: &Path) -> Vec<(&'s
         ("UVICORN_PORT", port.to_string().into()),
         // Vite answers 403 to hosts that it does not know. With a dot, those below are known too.
         ("__VITE_ADDITIONAL_SERVER_ALLOWED_HOSTS", format!(".{host}").into()),
-        (VARIABLE, run.to_string().into()),
     ];
     let is_set = std::env::var_os("NODE_EXTRA_CA_CERTS").is_some_and(|value| !value.is_empty());
     if !is_set && ca.is_file() {
@@ -33,15 +30,13 @@ pub(crate) fn variables(port: u16, url: &str, run: RunId, ca: &Path) -> Vec<(&'s
 
 #[cfg(test)]
 mod tests {
-    use mastra_router::{Home, RouteLease};
-
     use super::*;
+    use crate::run::MARKER;
 
     #[test]
     fn the_readme_names_every_variable() {
-        let run = RunId::new(&RouteLease::of_this_process(), &Home::resolve(Some("/x".into())));
-        let variables = variables(1, "https://shop.mastra.local:3000", run, Path::new("/"));
-        for (name, value) in variables {
+        let variables = variables(1, "https://shop.mastra.local:3000", Path::new("/"));
+        for (name, value) in variables.into_iter().chain([(MARKER, OsString::new())]) {
             assert!(include_str!("../../../../README.md").contains(&format!("`{name}`")), "{name}");
             if name == "__VITE_ADDITIONAL_SERVER_ALLOWED_HOSTS" {
                 assert_eq!(value, ".shop.mastra.local");

@@ -91,6 +91,16 @@ pub(crate) fn for_port(mut command: Vec<OsString>, port: u16, dir: &Path) -> Vec
     command
 }
 
+/// The same for a text that a shell runs: what is added comes after its last command.
+pub(crate) fn text_for_port(text: &str, port: u16, dir: &Path) -> String {
+    if text.contains(PORT) {
+        return text.replace(PORT, &port.to_string());
+    }
+    let added = Invocation::of_text(text, dir).map(|invocation| added(&invocation)).unwrap_or_default();
+    let words = added.into_iter().map(|word| format!(" {}", word.replace(PORT, &port.to_string())));
+    format!("{}{}", text.trim_end(), words.collect::<String>())
+}
+
 /// The words that come after a command.
 fn added(invocation: &Invocation) -> Vec<&'static str> {
     let args: Vec<&str> = invocation.args.iter().map(String::as_str).collect();
@@ -154,6 +164,27 @@ mod tests {
         let words = for_port(command, 4711, dir.path());
         let words: Vec<&str> = words.iter().map(|word| word.to_str().unwrap()).collect();
         assert_eq!(words.join(" "), expected, "{typed}");
+    }
+
+    #[test]
+    fn what_is_added_to_a_text() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("package.json"), SCRIPTS).unwrap();
+        for (typed, expected) in [
+            ("npm run dev\n", "npm run dev -- --port 4711 --strictPort --host 127.0.0.1"),
+            ("npm ci && next dev", "npm ci && next dev --port 4711"),
+            ("npm ci; A=1 exec next dev", "npm ci; A=1 exec next dev --port 4711"),
+            ("A=1 next dev", "A=1 next dev --port 4711"),
+            ("serve-it {port} && vite", "serve-it 4711 && vite"),
+            ("vite | tee log", "vite | tee log"),
+            ("vite &", "vite &"),
+            ("vite > log", "vite > log --port 4711 --strictPort --host 127.0.0.1"),
+            ("vite # here", "vite # here"),
+            ("(vite)", "(vite)"),
+            ("./own", "./own"),
+        ] {
+            assert_eq!(text_for_port(typed, 4711, dir.path()), expected, "{typed}");
+        }
     }
 
     #[test]

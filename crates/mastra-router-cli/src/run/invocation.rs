@@ -44,6 +44,18 @@ impl Invocation {
         }
     }
 
+    /// What the last command of a text runs that a shell is given; `None` where options after the text would not come to it.
+    pub(super) fn of_text(text: &str, dir: &Path) -> Option<Self> {
+        let last = text.rsplit(['&', '|', ';', '\n']).find(|part| !part.trim().is_empty())?;
+        if text.trim_end().ends_with(['&', ';', ')', '}']) || last.contains('#') {
+            return None;
+        }
+        let words: Vec<String> = last.split_ascii_whitespace().map(str::to_owned).collect();
+        let words = after_assignments(&words);
+        let words = words.strip_prefix(&["exec".to_owned()]).unwrap_or(words);
+        Self::of(words, dir)
+    }
+
     fn new(program: &str, args: &[String]) -> Self {
         Self { program: program.to_owned(), args: args.to_vec(), needs_hyphens: false }
     }

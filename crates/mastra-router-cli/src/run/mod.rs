@@ -1,11 +1,11 @@
 //! `run`: a command that is started, with a name that leads to it for as long as it runs.
 
 mod claim;
-mod environment;
-mod habits;
+pub(crate) mod environment;
+pub(crate) mod habits;
 mod invocation;
 mod port;
-mod processes;
+pub(crate) mod processes;
 mod project;
 mod prune;
 mod serving;
@@ -13,25 +13,28 @@ mod signals;
 mod sockets;
 mod stable_hash;
 mod supervisor;
+mod telling;
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{ExitCode, Stdio};
 
 use mastra_router::{Home, InvokingUser, RouteConfig, RouteLease, default_cert_dir};
 
-use self::claim::Claim;
-use self::port::LeasedPort;
-use self::processes::RunId;
-pub(crate) use self::processes::VARIABLE as MARKER;
-use self::project::Project;
+pub(crate) use self::claim::Claim;
+pub(crate) use self::port::LeasedPort;
+pub(crate) use self::processes::{RunId, VARIABLE as MARKER};
+pub(crate) use self::project::Project;
 pub(crate) use self::prune::prune;
-use self::serving::Serving;
-use self::signals::Signals;
-use self::supervisor::Supervisor;
+pub(crate) use self::serving::{NEVER, News, Serving};
+pub(crate) use self::signals::{Received, Signals};
+pub(crate) use self::sockets::Listening;
+pub(crate) use self::stable_hash::stable_hash;
+pub(crate) use self::supervisor::Supervisor;
 use crate::cli::Run;
 use crate::daemon::reach::Reach;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
+use crate::project_file::BranchTemplate;
 
 /// Longest text of a lease that is told to people.
 const TEXT_MAX: usize = 1024;
@@ -46,7 +49,11 @@ pub(crate) async fn run(args: Run, reach: Reach<'_>, output: &Output) -> Result<
     let home = reach.home;
     refuse_sudo(home)?;
     let dir = std::env::current_dir()?;
-    let project = Project::of(&dir);
+    let project = match args.name {
+        // What the file says of names is of no use then.
+        Some(_) => Project::of(&dir, None, BranchTemplate::default()),
+        None => Project::described(&dir)?,
+    };
     let name = project.name(args.name.as_deref())?;
     let client = reach.client().await?;
     let router = client.status().await?.pid;
@@ -62,24 +69,26 @@ pub(crate) async fn run(args: Run, reach: Reach<'_>, output: &Output) -> Result<
         lease: Some(lease.clone()),
         ..RouteConfig::new(name.clone(), args.project, name, "localhost", port.number)
     };
-    let claim = Claim::take(client, config, args.force).await?;
+    let hint = format!("mastra-router run {} --force -- … takes it over", config.subdomain);
+    let claim = Claim::take(client, config, args.force, hint).await?;
     port.remember();
     let run = RunId::new(&lease, home);
-    let variables = environment::variables(port.number, &claim.route.public_url, run, &authority());
+    let variables = environment::variables(port.number, &claim.route.public_url, &authority());
     let command = if args.as_is { args.command } else { habits::for_port(args.command, port.number, &dir) };
-    let supervisor = match Supervisor::start(&command, variables, run, router, signals, args.grace) {
+    let supervisor = match Supervisor::start(&command, variables, Stdio::inherit(), run, router, signals, args.grace) {
         Ok(supervisor) => supervisor,
         Err(failure) => {
             claim.end().await;
             return Err(failure);
         }
     };
-    let serving = Serving::new(claim, port.number, shown, router, output);
-    Ok(ExitCode::from(supervisor.until_ended(serving).await))
+    let tell = |claim: &Claim, news: News| telling::tell(claim, &news, port.number, &shown, output);
+    let serving = Serving::new(claim, port.number, shown.clone(), router, tell);
+    Ok(ExitCode::from(supervisor.until_ended(serving, output).await))
 }
 
 /// Under sudo, what is made in the user's own directories would be root's, and of no use to the user.
-fn refuse_sudo(home: &Home) -> Result<(), Failure> {
+pub(crate) fn refuse_sudo(home: &Home) -> Result<(), Failure> {
     let user = InvokingUser::current();
     if user.sudo.is_none() || !home.path().starts_with(&user.home) {
         return Ok(());
@@ -96,14 +105,14 @@ fn refuse_sudo(home: &Home) -> Result<(), Failure> {
 }
 
 /// The certificate of the local authority, where there is one.
-fn authority() -> PathBuf {
+pub(crate) fn authority() -> PathBuf {
     let given = std::env::var_os("MASTRA_ROUTER_CERT_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
     let dir = given.unwrap_or_else(default_cert_dir);
     std::path::absolute(&dir).unwrap_or(dir).join("ca.pem")
 }
 
 /// A command as it was typed, more or less.
-fn words(command: &[std::ffi::OsString]) -> String {
+pub(crate) fn words(command: &[std::ffi::OsString]) -> String {
     let words = command.iter().enumerate().map(|(at, word)| match at {
         0 => Path::new(word).file_name().unwrap_or(word).to_string_lossy(),
         _ => word.to_string_lossy(),
@@ -112,7 +121,7 @@ fn words(command: &[std::ffi::OsString]) -> String {
 }
 
 /// No longer than a lease may tell it, and on one line.
-fn cut(text: &str) -> String {
+pub(crate) fn cut(text: &str) -> String {
     let mut kept = String::new();
     for c in text.chars().map(|c| if c.is_control() { ' ' } else { c }) {
         if kept.len() + c.len_utf8() > TEXT_MAX {

@@ -132,15 +132,15 @@ fn all() -> Vec<Process> {
     pids.filter_map(Process::read).collect()
 }
 
-/// What runs below this process, at a cost that does not grow with what else runs. What is just being started may be missing.
-pub(crate) fn below_this() -> Vec<Process> {
+/// What runs below a process, at a cost that does not grow with what else runs. What is just being started may be missing.
+pub(crate) fn below_pid(top: u32) -> Vec<Process> {
     let own = std::process::id();
     if fs::metadata(format!("/proc/{own}/task/{own}/children")).is_err() {
         // Not every kernel has such lists.
-        return below(own, &all());
+        return below(top, &all());
     }
     let mut found: Vec<Process> = Vec::new();
-    let mut left = children(own);
+    let mut left = children(top);
     while let Some(process) = left.pop() {
         if found.iter().all(|other| other.pid != process.pid) {
             left.extend(children(process.pid));
@@ -154,7 +154,7 @@ pub(crate) fn below_this() -> Vec<Process> {
 /// What runs below this process and in its group, as what a person has started in a terminal is.
 pub(crate) fn of_this_group() -> Vec<Process> {
     let own = Process::read(std::process::id()).map(|process| process.group);
-    below_this().into_iter().filter(|process| Some(process.group) == own).collect()
+    below_pid(std::process::id()).into_iter().filter(|process| Some(process.group) == own).collect()
 }
 
 /// The children of a process: each of its threads has a list.
@@ -184,6 +184,11 @@ fn below(top: u32, all: &[Process]) -> Vec<Process> {
         }
     }
     found
+}
+
+/// What a `hold` that was killed has left.
+pub(crate) fn left_by(pid: u32, home: &Home) -> Vec<Process> {
+    left_behind(home).into_iter().filter(|(_, run)| run.pid == pid).map(|(process, _)| process).collect()
 }
 
 /// These, but for one and what runs below it.

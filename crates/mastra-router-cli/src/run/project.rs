@@ -3,38 +3,53 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use mastra_router::{RouteName, RouterError, suggest_name};
+use mastra_router::{RouteName, RouterError};
 
-use super::stable_hash::stable_hash;
-
-/// Longest label of a host name.
-const LABEL_MAX: usize = 63;
+use crate::failure::Failure;
+use crate::project_file::{BranchTemplate, ProjectFile, label};
 
 /// What the directory of a command says of its project.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Project {
     /// The directory that the project's servers have in common: that of its repository, or of its package.
     pub(crate) dir: PathBuf,
     /// The name of its server.
     pub(crate) name: String,
+    /// The same in every work tree.
+    pub(crate) plain_name: String,
+    branch: Option<String>,
+    template: BranchTemplate,
 }
 
 impl Project {
-    /// The project of `dir`.
-    pub(crate) fn of(dir: &Path) -> Self {
+    /// The project of `dir`, as its file says.
+    ///
+    /// # Errors
+    /// Where there is a file that is not valid.
+    pub(crate) fn described(dir: &Path) -> Result<Self, Failure> {
+        let file = ProjectFile::above(dir)?;
+        let name = file.as_ref().and_then(|file| file.name_in(dir)).map(str::to_owned);
+        Ok(Self::of(dir, name, file.map(|file| file.branch).unwrap_or_default()))
+    }
+
+    /// The project of `dir`, whose server is called `named` where somebody says so.
+    pub(crate) fn of(dir: &Path, named: Option<String>, template: BranchTemplate) -> Self {
         let git = Git::above(dir);
         let top = git.as_ref().map(|git| git.top.as_path());
         let package = package(dir, top);
         let root = git.as_ref().map_or(dir, |git| &git.root);
         let folder = |dir: &Path| dir.file_name().map(|name| name.to_string_lossy().into_owned());
         let candidates = [package.as_ref().map(|(_, name)| name.clone()), folder(root), folder(dir)];
-        let name = candidates.into_iter().flatten().find_map(|text| label(&text)).unwrap_or_else(|| "app".to_owned());
-        let name = match git.as_ref().and_then(|git| git.branch.as_deref()).and_then(label) {
-            Some(branch) => format!("{branch}.{name}"),
-            None => name,
-        };
+        let found = || candidates.into_iter().flatten().find_map(|text| label(&text));
+        let plain_name = named.or_else(found).unwrap_or_else(|| "app".to_owned());
         let dir = top.map(Path::to_owned).or(package.map(|(dir, _)| dir)).unwrap_or_else(|| dir.to_owned());
-        Self { dir, name }
+        let branch = git.and_then(|git| git.branch);
+        Self { dir, name: template.apply(branch.as_deref(), &plain_name), plain_name, branch, template }
+    }
+
+    /// What another server of the project is called in this work tree.
+    pub(crate) fn name_of(&self, name: &str) -> String {
+        self.template.apply(self.branch.as_deref(), name)
     }
 
     /// The name that was typed, or the project's.
@@ -44,18 +59,6 @@ impl Project {
     pub(crate) fn name(&self, given: Option<&str>) -> Result<String, RouterError> {
         RouteName::parse(given.unwrap_or(&self.name)).map(|name| name.as_str().to_owned())
     }
-}
-
-/// The nearest valid label. One that had to be cut ends with a hash of the whole, so that two long names stay two.
-fn label(text: &str) -> Option<String> {
-    let nearest = suggest_name(text)?;
-    // A hyphen at the cut is dropped.
-    if text.len() <= LABEL_MAX || nearest.len() < LABEL_MAX - 1 {
-        return Some(nearest);
-    }
-    let hash = format!("{:08x}", stable_hash(text.as_bytes()) >> 32);
-    let kept = nearest.get(..LABEL_MAX - hash.len() - 1)?.trim_end_matches('-');
-    Some(format!("{kept}-{hash}"))
 }
 
 /// The nearest package that has a name, not above `top`: its directory, and its name without the scope.
@@ -131,35 +134,13 @@ impl Git {
 mod tests {
     use super::*;
 
+    fn project(dir: &Path) -> Project {
+        Project::of(dir, None, BranchTemplate::default())
+    }
+
     fn write(path: PathBuf, text: &str) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
-    }
-
-    #[test]
-    fn labels() {
-        for (text, expected) in [
-            ("shop", Some("shop")),
-            ("Feature/X_y", Some("feature-x-y")),
-            ("路", None),
-            ("router", Some("router-app")),
-            ("!".repeat(80).as_str(), None),
-        ] {
-            assert_eq!(label(text).as_deref(), expected, "{text}");
-        }
-        let (a, b) = (label(&"x".repeat(64)).unwrap(), label(&"x".repeat(65)).unwrap());
-        assert!(a != b && a.len() == 63 && b.len() == 63, "{a} {b}");
-        assert_eq!(label(&"x".repeat(63)).unwrap(), "x".repeat(63));
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn every_label_is_valid(text in ".{0,120}", branch in ".{0,120}") {
-            if let (Some(name), Some(branch)) = (label(&text), label(&branch)) {
-                let whole = format!("{branch}.{name}");
-                proptest::prop_assert!(RouteName::parse(&whole).is_ok(), "{whole}");
-            }
-        }
     }
 
     #[test]
@@ -167,21 +148,21 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
         fs::create_dir_all(path("Plain App/src")).unwrap();
-        assert_eq!(Project::of(&path("Plain App")).name, "plain-app");
-        assert_eq!(Project::of(&path("Plain App/src")).name, "src", "nothing says that the folder above is of it");
+        assert_eq!(project(&path("Plain App")).name, "plain-app");
+        assert_eq!(project(&path("Plain App/src")).name, "src", "nothing says that the folder above is of it");
         fs::create_dir_all(path("repo/.git")).unwrap();
         fs::create_dir_all(path("repo/src")).unwrap();
-        let project = Project::of(&path("repo/src"));
-        assert_eq!((project.name.as_str(), project.dir), ("repo", path("repo")));
+        let found = project(&path("repo/src"));
+        assert_eq!((found.name.as_str(), found.dir), ("repo", path("repo")));
         write(path("repo/web/package.json"), "{\"name\": \"@acme/Shop\"}");
         fs::create_dir_all(path("repo/web/src/deep")).unwrap();
-        let project = Project::of(&path("repo/web/src/deep"));
-        assert_eq!((project.name.as_str(), project.dir), ("shop", path("repo")));
+        let found = project(&path("repo/web/src/deep"));
+        assert_eq!((found.name.as_str(), found.dir), ("shop", path("repo")));
         for bad in ["{", "[]", "{\"name\": 1}", "{\"name\": \"\"}", "{\"name\": \"@acme/\"}"] {
             write(path("repo/web/package.json"), bad);
-            assert_eq!(Project::of(&path("repo/web")).name, "repo", "{bad}");
+            assert_eq!(project(&path("repo/web")).name, "repo", "{bad}");
         }
-        assert_eq!(Project::of(Path::new("/")).name, "app");
+        assert_eq!(project(Path::new("/")).name, "app");
     }
 
     #[test]
@@ -191,19 +172,19 @@ mod tests {
         let linked = path("shop/.git/worktrees/shop-fix");
         write(linked.join("HEAD"), "ref: refs/heads/fix/ui\n");
         write(path("shop-fix/.git"), &format!("gitdir: {}\n", linked.display()));
-        let project = Project::of(&path("shop-fix"));
-        assert_eq!((project.name.as_str(), project.dir), ("fix-ui.shop", path("shop-fix")));
+        let found = project(&path("shop-fix"));
+        assert_eq!((found.name.as_str(), found.dir), ("fix-ui.shop", path("shop-fix")));
         write(path("shop-fix/package.json"), "{\"name\": \"store\"}");
-        assert_eq!(Project::of(&path("shop-fix")).name, "fix-ui.store");
+        assert_eq!(project(&path("shop-fix")).name, "fix-ui.store");
         write(linked.join("HEAD"), "0123456789abcdef0123456789abcdef01234567\n");
-        assert_eq!(Project::of(&path("shop-fix")).name, "shop-fix.store");
+        assert_eq!(project(&path("shop-fix")).name, "shop-fix.store");
         // A submodule is no linked work tree.
         write(path("shop/.git/modules/lib/HEAD"), "ref: refs/heads/main\n");
         write(path("shop/lib/.git"), "gitdir: ../.git/modules/lib\n");
-        assert_eq!(Project::of(&path("shop/lib")).name, "lib");
+        assert_eq!(project(&path("shop/lib")).name, "lib");
         let long = "x".repeat(100);
         write(linked.join("HEAD"), &format!("ref: refs/heads/{long}\n"));
-        let name = Project::of(&path("shop-fix")).name;
+        let name = project(&path("shop-fix")).name;
         assert!(RouteName::parse(&name).is_ok() && name.ends_with(".store"), "{name}");
     }
 }

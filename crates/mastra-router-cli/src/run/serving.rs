@@ -2,13 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
 use tokio::sync::watch;
 
-use super::claim::{Claim, Held};
+use super::claim::{Answer, Claim, Held};
 use super::processes::{self, Process};
 use super::sockets::Listening;
-use crate::output::{Output, status};
 
 /// Pause between two looks for a server that is starting, from the first to those of one that takes long.
 const STARTING: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(250)];
@@ -21,9 +19,12 @@ const BACK_EVERY: Duration = Duration::from_secs(1);
 /// What takes longer than this is told.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// A server that listens nowhere after this long probably never will.
-const NEVER: Duration = Duration::from_secs(30);
+pub(crate) const NEVER: Duration = Duration::from_secs(30);
 /// How long a server that is in the background may listen nowhere, as it does while it restarts.
 const RESTART: Duration = Duration::from_secs(2);
+
+/// Who is told news of a server.
+type Tell<'r> = dyn FnMut(&Claim, News) + 'r;
 
 /// What of a run is there to be looked at.
 pub(crate) struct Serving<'r> {
@@ -35,13 +36,36 @@ pub(crate) struct Serving<'r> {
     pub(crate) command: String,
     /// The process of the router, which is not of the run, even where it was started by it.
     pub(crate) router: u32,
-    pub(crate) output: &'r Output,
+    /// The process that everything of the run is below.
+    pub(crate) top: u32,
+    /// Whether it is there only once it is healthy, and not with its first answer.
+    pub(crate) until_healthy: bool,
+    tell: Box<Tell<'r>>,
     began: Instant,
     listening: Option<Listening>,
     has_listened: bool,
     is_announced: bool,
     told: Option<Told>,
     is_lost: bool,
+}
+
+/// What there is to tell of a server.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// It answers; where that is not how it should, why.
+    Answers { port: u16, unwell: Option<String> },
+    /// It listens, and has not answered HTTP when it was asked.
+    Listens { port: u16 },
+    /// It does not listen yet.
+    Waits,
+    /// It has not listened for [`NEVER`].
+    WaitsLong,
+    /// It listens, and has not answered HTTP for [`NEVER`].
+    NoAnswer { port: u16 },
+    /// Nothing can be led to the port that it listens on.
+    BadPort { port: u16, why: String },
+    /// The route is another's by now.
+    Lost { why: String },
 }
 
 /// What was said of a server that does not listen yet.
@@ -53,14 +77,23 @@ enum Told {
 }
 
 impl<'r> Serving<'r> {
-    pub(crate) fn new(claim: Claim, port: u16, command: String, router: u32, output: &'r Output) -> Self {
+    /// `tell` is told what there is to tell of it, each once.
+    pub(crate) fn new(
+        claim: Claim,
+        port: u16,
+        command: String,
+        router: u32,
+        tell: impl FnMut(&Claim, News) + 'r,
+    ) -> Self {
         Self {
             name: claim.route.subdomain.clone(),
             claim,
             port,
             command,
             router,
-            output,
+            top: std::process::id(),
+            until_healthy: false,
+            tell: Box::new(tell),
             began: Instant::now(),
             listening: None,
             has_listened: false,
@@ -68,6 +101,15 @@ impl<'r> Serving<'r> {
             told: None,
             is_lost: false,
         }
+    }
+
+    /// Follows a command that was started anew, below another process.
+    pub(crate) fn begin_anew(&mut self, top: u32) {
+        self.top = top;
+        self.began = Instant::now();
+        self.listening = None;
+        (self.has_listened, self.is_announced) = (false, false);
+        self.told = None;
     }
 
     /// Whether a server has been found.
@@ -126,7 +168,7 @@ impl<'r> Serving<'r> {
     }
 
     fn processes(&self) -> Vec<Process> {
-        processes::without(processes::below_this(), self.router)
+        processes::without(processes::below_pid(self.top), self.router)
     }
 
     async fn serve(&mut self, port: u16) {
@@ -139,33 +181,21 @@ impl<'r> Serving<'r> {
             // What is wrong with the route is found out soon; what is wrong with the port has to be said.
             if error.code() == "INVALID_TARGET" && self.told != Some(Told::Never) {
                 self.told = Some(Told::Never);
-                self.output.say(&format!("{}: port {port} cannot be routed to: {error}", self.name));
+                (self.tell)(&self.claim, News::BadPort { port, why: error.to_string() });
             }
             return;
         }
-        if !self.is_announced && self.claim.answers().await {
-            self.announce(port);
-        }
-    }
-
-    fn announce(&mut self, port: u16) {
-        self.is_announced = true;
-        let route = &self.claim.route;
-        if self.output.json {
-            self.output.json(&json!({
-                "event": "ready",
-                "name": self.name,
-                "url": route.public_url,
-                "port": port,
-                "routeId": route.route_id.as_str(),
-                "pid": std::process::id(),
-            }));
+        if self.is_announced {
             return;
         }
-        let ignored = if port == self.port { String::new() } else { format!(" (it did not take port {})", self.port) };
-        let active = status(mastra_router::RouteStatus::Active);
-        let dot = active.split(' ').next().unwrap_or_default();
-        self.output.say(&format!("{dot} {} → localhost:{port}{ignored}", route.public_url));
+        let unwell = match self.claim.answers().await {
+            Answer::Healthy => None,
+            Answer::Unwell(why) if !self.until_healthy => Some(why),
+            Answer::None if !self.until_healthy => return (self.tell)(&self.claim, News::Listens { port }),
+            Answer::Unwell(_) | Answer::None => return,
+        };
+        self.is_announced = true;
+        (self.tell)(&self.claim, News::Answers { port, unwell });
     }
 
     fn tell_of_waiting(&mut self) {
@@ -180,19 +210,13 @@ impl<'r> Serving<'r> {
             return;
         }
         self.told = Some(next);
-        let (name, port, command) = (&self.name, self.port, &self.command);
-        self.output.say(&match next {
-            Told::Waiting => format!("{name}: waiting until {command} listens, on port {port} or another"),
-            Told::Never => format!(
-                "{name}: {command} has not begun to listen within {} seconds; still waiting. Does it take its port \
-                 another way than by PORT={port}? In the command, {{port}} stands for it.",
-                NEVER.as_secs()
-            ),
-            Told::NoAnswer => {
-                let found = self.listening.map_or(port, |listening| listening.port);
-                format!("{name}: {command} listens on port {found}, and does not answer HTTP there; still waiting")
-            }
-        });
+        let port = self.listening.map_or(self.port, |listening| listening.port);
+        let news = match next {
+            Told::Waiting => News::Waits,
+            Told::Never => News::WaitsLong,
+            Told::NoAnswer => News::NoAnswer { port },
+        };
+        (self.tell)(&self.claim, news);
     }
 
     /// A router that was started anew without saved routes is told of this one; one that was told otherwise is heeded.
@@ -215,6 +239,6 @@ impl<'r> Serving<'r> {
     fn lose(&mut self, why: &str) {
         self.is_lost = true;
         self.claim.listen_no_more();
-        self.output.say(&format!("{}: the route is lost: {why}. {} goes on without.", self.name, self.command));
+        (self.tell)(&self.claim, News::Lost { why: why.to_owned() });
     }
 }

@@ -1,7 +1,7 @@
 //! A hash that is the same in every version of this command.
 
 /// FNV-1a, of 64 bits: short, and good enough to spread names over ports. It protects nothing.
-pub(super) fn stable_hash(bytes: &[u8]) -> u64 {
+pub(crate) fn stable_hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, waitpid};
@@ -14,6 +14,7 @@ use super::processes::{self, Process, RunId};
 use super::serving::Serving;
 use super::signals::{Received, Signals};
 use crate::failure::{Exit, Failure};
+use crate::output::Output;
 
 /// What is killed is gone within this, unless the system does not let go of it.
 const KILL_MOST: Duration = Duration::from_secs(3);
@@ -44,13 +45,15 @@ enum Waited {
 }
 
 impl Supervisor {
-    /// Starts a command. It stands where this process stands: in the same group of the same terminal, with the same files.
+    /// Starts a command. It stands where this process stands: in the same group of the same terminal, with the same files
+    /// but for its stdin.
     ///
     /// # Errors
     /// `COMMAND_NOT_FOUND` and `COMMAND_NOT_EXECUTABLE`, with the exit codes that shells have for them.
     pub(crate) fn start(
         words: &[OsString],
         variables: Vec<(&str, OsString)>,
+        stdin: Stdio,
         run: RunId,
         router: u32,
         signals: Signals,
@@ -64,7 +67,9 @@ impl Supervisor {
             return Err(Failure::usage("USAGE", "there is no command", None));
         };
         // It is waited for here, like those that are left to us.
-        let child = Command::new(program).args(args).envs(variables).spawn();
+        let mut command = Command::new(program);
+        command.args(args).envs(variables).env(processes::VARIABLE, run.to_string()).stdin(stdin);
+        let child = command.spawn();
         let child = child.map_err(|error| not_started(program, words.len() == 1, &error))?.id();
         Ok(Self { child, status: None, run, router, signals, grace })
     }
@@ -72,20 +77,30 @@ impl Supervisor {
     /// Waits for the command to end, or for a signal, while the server is followed; then ends all that is left, in order:
     /// the route, so that nobody comes any more and no stream keeps the server; the command; what it has started. A second
     /// signal kills at once. Returns the exit code of the command.
-    pub(crate) async fn until_ended(mut self, mut serving: Serving<'_>) -> u8 {
-        let asked = self.until_asked(&mut serving).await;
+    pub(crate) async fn until_ended(mut self, mut serving: Serving<'_>, output: &Output) -> u8 {
+        let (ended, command_ended) = watch::channel(false);
+        let asked = self.until_asked(&ended, serving.follow(command_ended)).await;
         serving.claim.end().await;
         if asked.is_none() && !serving.has_listened() {
-            self.tell_of_end(&serving);
+            output.say(&format!(
+                "{}: {} {} before it listened on a port",
+                serving.name,
+                serving.command,
+                self.how_it_ended()
+            ));
         }
         self.end(asked).await;
         self.exit_code()
     }
 
-    /// The first signal to end, and whether the command has it already; `None` where the command has ended by itself.
-    async fn until_asked(&mut self, serving: &mut Serving<'_>) -> Option<(Signal, bool)> {
-        let (ended, command_ended) = watch::channel(false);
-        let mut following = std::pin::pin!(serving.follow(command_ended));
+    /// The first signal to end, and whether the command has it already; `None` where the command has ended by itself, or
+    /// where what it has started is over, which `following` returns after `ended` says that the command is.
+    pub(crate) async fn until_asked(
+        &mut self,
+        ended: &watch::Sender<bool>,
+        following: impl Future<Output = ()>,
+    ) -> Option<(Signal, bool)> {
+        let mut following = std::pin::pin!(following);
         loop {
             let received = tokio::select! {
                 received = self.signals.next() => received,
@@ -107,17 +122,16 @@ impl Supervisor {
         }
     }
 
-    fn tell_of_end(&self, serving: &Serving<'_>) {
-        let how = match self.status.map(|status| (status.exit_status(), status.terminating_signal())) {
+    fn how_it_ended(&self) -> String {
+        match self.status.map(|status| (status.exit_status(), status.terminating_signal())) {
             Some((Some(code), _)) => format!("ended with exit code {code}"),
             Some((_, Some(signal))) => format!("was ended by signal {signal}"),
             _ => "ended".to_owned(),
-        };
-        serving.output.say(&format!("{}: {} {how} before it listened on a port", serving.name, serving.command));
+        }
     }
 
     /// Ends what runs, with patience.
-    async fn end(&mut self, asked: Option<(Signal, bool)>) {
+    pub(crate) async fn end(&mut self, asked: Option<(Signal, bool)>) {
         let mut waited = Waited::Gone;
         if let Some((signal, has_it)) = asked {
             let everyone_knows = has_it || is_of_terminals(signal);
@@ -167,7 +181,7 @@ impl Supervisor {
     fn is_all_over(&mut self) -> bool {
         self.reap();
         // The short look first: the long one is for what it may miss, and for what is not below us.
-        let is_below = !processes::without(processes::below_this(), self.router).is_empty();
+        let is_below = !processes::without(processes::below_pid(std::process::id()), self.router).is_empty();
         self.status.is_some() && !is_below && self.left().is_empty()
     }
 
@@ -204,7 +218,7 @@ impl Supervisor {
     }
 
     /// As shells have it.
-    fn exit_code(&self) -> u8 {
+    pub(crate) fn exit_code(&self) -> u8 {
         let status = self.status.map(|status| (status.exit_status(), status.terminating_signal()));
         let code = match status {
             Some((Some(code), _)) => code,

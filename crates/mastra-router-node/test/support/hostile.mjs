@@ -27,7 +27,7 @@ const routerConfig = {
   healthCheck: { path: '/health', intervalMs: 3_600_000, timeoutMs: 1_000, failureThreshold: 3 }, enableHostsFile: false,
   hosts: { path: at('hosts'), backupDir: at('backups') }, enableTls: false, tls: { certDir: at('certs'), validityDays: 30 }, logRoutes: false,
   localhostUrls: 'path', listen: [], allowRemoteTargets: false, stateDir: undefined, leaseDir: at('ports'),
-  proxy: { threads: 1, restartGraceMs: 0, connectTimeoutMs: 1_000, drainTimeoutMs: 10, maxConnections: 100 },
+  proxy: { threads: 1, restartGraceMs: 0, startTimeoutMs: 0, connectTimeoutMs: 1_000, drainTimeoutMs: 10, maxConnections: 100 },
 };
 const proxyConfig = { port: 0, baseDomain: 'localhost', tls: false, certDir: at('certs'), logRequests: false, timeout: 1_000, restartGraceMs: 0, drainTimeoutMs: 10, threads: 1 };
 const hostsConfig = { hostsPath: at('hosts'), backupDir: at('backups'), logChanges: false };

@@ -18,14 +18,16 @@ use tokio::sync::broadcast;
 
 use super::data_lines::DataLines;
 use super::wire::{
-    EventJson, HealthJson, LeaseJson, PortJson, ProblemJson, RequestJson, RouteConfigJson, RouteJson, RouteUpdateJson,
-    RouterJson,
+    ActivityJson, EventJson, HealthJson, LeaseJson, PortJson, ProblemJson, ReportJson, RequestJson, RouteConfigJson,
+    RouteJson, RouteUpdateJson, RouterJson,
 };
+use crate::activity::Activities;
 use crate::error::{Result, RouterError};
 use crate::event::RouterEvent;
 use crate::home::Home;
 use crate::lease::RouteLease;
 use crate::provider::{EdgeRouterProvider, RouterControl};
+use crate::report::CommandReport;
 use crate::requests::{RequestNews, Requests};
 use crate::route::{RouteConfig, RouteHealthStatus, RouteInfo, RouteUpdate};
 
@@ -280,6 +282,26 @@ impl RouterControl for ControlClient {
             Err(RouterError::Remote { code, .. }) if code == "ROUTE_NOT_FOUND" => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    async fn report_command(&self, route_id: &str, report: CommandReport) -> Result<()> {
+        let path = format!("{}/command", path_of("routes", route_id)?);
+        self.send(Method::PUT, &path, Some(&ReportJson::from(report))).await.map(drop)
+    }
+
+    /// As in the router; it ends when the router does, too.
+    async fn follow_activity(&self, route_id: &str) -> Result<Activities> {
+        let path = format!("{}/activity", path_of("routes", route_id)?);
+        let body = self.send(Method::GET, &path, None::<&()>).await?.into_body();
+        Ok(Activities::new(stream::unfold(DataLines::new(body), |mut lines| async move {
+            loop {
+                let json = lines.next().await?;
+                let activity = serde_json::from_slice::<ActivityJson>(&json).ok().and_then(|json| json.try_into().ok());
+                if let Some(activity) = activity {
+                    return Some((activity, lines));
+                }
+            }
+        })))
     }
 
     async fn allocate_port(&self) -> Result<u16> {

@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use futures_util::Stream;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,8 +23,8 @@ use tokio::task::JoinHandle;
 
 use super::counted::Counted;
 use super::wire::{
-    EventJson, HealthJson, LeaseJson, PortJson, ProblemJson, RequestJson, RouteConfigJson, RouteJson, RouteUpdateJson,
-    RouterJson, time,
+    ActivityJson, EventJson, HealthJson, LeaseJson, PortJson, ProblemJson, ReportJson, RequestJson, RouteConfigJson,
+    RouteJson, RouteUpdateJson, RouterJson, time,
 };
 use crate::error::{Result, RouterError};
 use crate::home::HomeLock;
@@ -40,6 +40,8 @@ const STOP_MOST: Duration = Duration::from_secs(2);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 /// How long a client may be connected and not have asked yet.
 const ASK_MOST: Duration = Duration::from_millis(200);
+/// Pause between two looks at the use of a route: with many short requests it changes thousands of times a second.
+const ACTIVITY_PAUSE: Duration = Duration::from_millis(20);
 /// How long they may take when another router is to go on: as long as one that waits for a health check.
 const CLOSE_MOST: Duration = Duration::from_secs(15);
 
@@ -156,7 +158,8 @@ impl ControlServer {
         self.close_within(CLOSE_MOST).await
     }
 
-    async fn close_within(mut self, most: Duration) -> HomeLock {
+    /// As [`close`](Self::close), with this time for open answers.
+    pub async fn close_within(mut self, most: Duration) -> HomeLock {
         // First, so that nobody finds a door that is about to be shut.
         let _ = std::fs::remove_file(&self.socket);
         self.stop.send_replace(true);
@@ -211,6 +214,8 @@ fn app(door: Arc<Door>) -> Router {
         .route("/v1/routes/{key}", get(find).patch(update).delete(remove))
         .route("/v1/routes/{key}/health", post(check))
         .route("/v1/routes/{key}/lease", delete(end_lease))
+        .route("/v1/routes/{key}/command", put(report))
+        .route("/v1/routes/{key}/activity", get(activity))
         .route("/v1/deployments/{id}", get(deployment))
         .route("/v1/ports", post(lease))
         .route("/v1/ports/{port}", delete(release))
@@ -342,6 +347,18 @@ async fn end_lease(
     }
 }
 
+/// By id, and of a leased route only by the process that the body names.
+async fn report(
+    State(door): Shared,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer {
+    let report: ReportJson = read(&headers, body)?;
+    door.router.report_command(&id, report.into()).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
 async fn check(State(door): Shared, Path(id): Path<String>) -> Answer {
     json(&HealthJson::from(door.router.check_route_health(&id).await?))
 }
@@ -423,6 +440,29 @@ async fn requests(State(door): Shared) -> Result<Sse<impl Stream<Item = Result<E
             RequestNews::Missed(missed) => lagged(missed),
         };
         Some((Ok(told), (requests, stop)))
+    });
+    Ok(Sse::new(stream).keep_alive(KeepAlive::default()))
+}
+
+/// A state, so one that is overtaken before it was sent is left out.
+async fn activity(
+    State(door): Shared,
+    Path(id): Path<String>,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+    let state = (door.router.follow_activity(&id).await?, door.stop.clone(), false);
+    let stream = futures_util::stream::unfold(state, |(mut activities, mut stop, is_later)| async move {
+        let next = async {
+            if is_later {
+                tokio::time::sleep(ACTIVITY_PAUSE).await;
+            }
+            activities.next().await
+        };
+        let now = tokio::select! {
+            now = next => now?,
+            _ = stop.wait_for(|stop| *stop) => return None,
+        };
+        let told = Event::default().data(serde_json::to_string(&ActivityJson::from(now)).unwrap_or_default());
+        Some((Ok(told), (activities, stop, true)))
     });
     Ok(Sse::new(stream).keep_alive(KeepAlive::default()))
 }

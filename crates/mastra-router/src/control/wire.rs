@@ -1,12 +1,15 @@
 //! The JSON forms of the control door: the one place that knows them. Unknown fields are ignored, so an older program can
 //! talk to a newer router.
 
+mod activity;
 mod request;
 
+use std::ops::Not;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use self::activity::{ActivityJson, ReportJson};
 pub use self::request::{ProtocolJson, RequestJson};
 use crate::error::{Result, RouterError};
 use crate::event::RouterEvent;
@@ -42,6 +45,10 @@ pub struct RouteJson {
     pub last_error: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<LeaseJson>,
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub wake: bool,
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub sleeping: bool,
 }
 
 /// The process a route ends with, as [`RouteLease`].
@@ -123,6 +130,8 @@ pub struct RouteConfigJson {
     pub wait_healthy: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<LeaseJson>,
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub wake: bool,
 }
 
 /// An update, as [`RouteUpdate`].
@@ -145,6 +154,8 @@ pub struct RouteUpdateJson {
     pub lease: Option<LeaseUpdateJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leased_to: Option<LeaseJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wake: Option<bool>,
 }
 
 /// The result of a check, as [`RouteHealthStatus`].
@@ -242,6 +253,8 @@ impl From<RouteInfo> for RouteJson {
             health_check_failures: route.health_check_failures,
             last_error: route.last_error,
             lease: route.lease.map(Into::into),
+            wake: route.wake,
+            sleeping: route.sleeping,
         }
     }
 }
@@ -269,6 +282,8 @@ impl TryFrom<RouteJson> for RouteInfo {
             health_check_failures: json.health_check_failures,
             last_error: json.last_error,
             lease: json.lease.map(Into::into),
+            wake: json.wake,
+            sleeping: json.sleeping,
         })
     }
 }
@@ -394,6 +409,7 @@ same_fields!(
         health_path,
         wildcard,
         wait_healthy,
+        wake,
     } with { target_scheme: Into::into, lease: into }
 );
 same_fields!(
@@ -409,6 +425,7 @@ same_fields!(
         health_path,
         wildcard,
         wait_healthy,
+        wake,
     } with { target_scheme: into, lease: into, leased_to: into }
 );
 

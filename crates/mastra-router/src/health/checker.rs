@@ -54,20 +54,16 @@ impl HealthChecker {
     /// # Cancel safety
     /// A dropped check closes its connection; nothing else is left of it.
     pub async fn check(&self, target: &Target, path: Option<&HealthPath>) -> RouteHealthStatus {
-        self.check_since(Instant::now(), target, path).await
+        self.check_since(Instant::now(), target, path).await.health
     }
 
     /// As [`check`](Self::check), with the clock running since `start`.
-    pub(super) async fn check_since(
-        &self,
-        start: Instant,
-        target: &Target,
-        path: Option<&HealthPath>,
-    ) -> RouteHealthStatus {
+    pub(super) async fn check_since(&self, start: Instant, target: &Target, path: Option<&HealthPath>) -> Finding {
         let left = self.timeout.saturating_sub(start.elapsed());
         let asked = tokio::time::timeout(left, ask(target, path.unwrap_or(&self.path), &self.tls)).await;
         let latency = Some(start.elapsed());
-        match asked {
+        let refused = matches!(&asked, Ok(Err(fault)) if fault.refused);
+        let health = match asked {
             Ok(Ok(answer)) if answer.is_success() => {
                 RouteHealthStatus { healthy: true, latency, status_code: Some(answer.status), error: None }
             }
@@ -77,9 +73,10 @@ impl HealthChecker {
                 status_code: Some(answer.status),
                 error: Some(format!("Non-OK response: {answer}")),
             },
-            Ok(Err(error)) => RouteHealthStatus { healthy: false, latency, status_code: None, error: Some(error) },
+            Ok(Err(fault)) => RouteHealthStatus { healthy: false, latency, status_code: None, error: Some(fault.text) },
             Err(_) => self.timed_out(start),
-        }
+        };
+        Finding { health, refused }
     }
 
     pub(super) fn timed_out(&self, start: Instant) -> RouteHealthStatus {
@@ -88,8 +85,30 @@ impl HealthChecker {
     }
 }
 
-/// The answer at the end of the redirects; an error is a sentence for people, since nothing else is done with it.
-async fn ask(target: &Target, path: &HealthPath, tls: &TargetTls) -> Result<Answer, String> {
+/// What a check has found.
+#[derive(Clone, Debug)]
+pub(super) struct Finding {
+    pub(super) health: RouteHealthStatus,
+    /// Whether nothing listened.
+    pub(super) refused: bool,
+}
+
+/// Why there was no answer.
+pub(super) struct Fault {
+    /// A sentence for people.
+    pub(super) text: String,
+    /// Whether nothing listened.
+    pub(super) refused: bool,
+}
+
+impl From<String> for Fault {
+    fn from(text: String) -> Self {
+        Self { text, refused: false }
+    }
+}
+
+/// The answer at the end of the redirects.
+async fn ask(target: &Target, path: &HealthPath, tls: &TargetTls) -> Result<Answer, Fault> {
     let mut addresses = dial::addresses(target).await?;
     let mut path = path.clone();
     for _ in 0..REDIRECTS_MAX {
@@ -109,7 +128,7 @@ async fn ask_once(
     target: &Target,
     path: &HealthPath,
     tls: &TargetTls,
-) -> Result<(Answer, SocketAddr), String> {
+) -> Result<(Answer, SocketAddr), Fault> {
     let (stream, peer) = dial::connect(addresses).await?;
     let begun = Connection::begin(stream, target, tls).await;
     let mut stream = begun.map_err(|error| format!("{target} cannot be spoken to: {error}"))?;
@@ -126,7 +145,7 @@ async fn ask_once(
     };
     match (read_answer(&mut stream, target).await, sent) {
         (Ok(answer), _) => Ok((answer, peer)),
-        (Err(_), Err(error)) => Err(format!("{target} did not take the request: {error}")),
-        (Err(error), Ok(())) => Err(error),
+        (Err(_), Err(error)) => Err(format!("{target} did not take the request: {error}").into()),
+        (Err(error), Ok(())) => Err(error.into()),
     }
 }

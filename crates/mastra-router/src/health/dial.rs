@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::net::TcpStream;
 
+use super::checker::Fault;
 use crate::target::{Target, TargetHost};
 
 /// How long an address is tried alone. Loopback answers within microseconds or hangs for good (a full backlog, a dropping
@@ -31,10 +32,10 @@ pub(super) async fn addresses(target: &Target) -> Result<Vec<SocketAddr>, String
 /// that is made wins and the others are given up.
 ///
 /// The error is that of the first address: the second loopback family fails on any machine without it.
-pub(super) async fn connect(addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), String> {
+pub(super) async fn connect(addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), Fault> {
     let mut rest = addresses.iter().copied().enumerate();
     let mut dialled = FuturesUnordered::new();
-    let mut first_failure: Option<(usize, String)> = None;
+    let mut first_failure: Option<(usize, Fault)> = None;
     loop {
         if let Some((index, address)) = rest.next() {
             dialled.push(async move { (index, address, TcpStream::connect(address).await) });
@@ -54,13 +55,13 @@ pub(super) async fn connect(addresses: &[SocketAddr]) -> Result<(TcpStream, Sock
                     first_failure = Some((index, failure(address, &error)));
                 }
             }
-            None => return Err(first_failure.map_or_else(|| "it has no address".to_owned(), |(_, error)| error)),
+            None => return Err(first_failure.map_or_else(|| "it has no address".to_owned().into(), |(_, fault)| fault)),
         }
     }
 }
 
 /// As Node words it, which is what the people who read this know.
-fn failure(address: SocketAddr, error: &io::Error) -> String {
+fn failure(address: SocketAddr, error: &io::Error) -> Fault {
     let code = match error.kind() {
         io::ErrorKind::ConnectionRefused => "ECONNREFUSED",
         io::ErrorKind::ConnectionReset => "ECONNRESET",
@@ -68,7 +69,7 @@ fn failure(address: SocketAddr, error: &io::Error) -> String {
         io::ErrorKind::NetworkUnreachable => "ENETUNREACH",
         io::ErrorKind::AddrNotAvailable => "EADDRNOTAVAIL",
         io::ErrorKind::TimedOut => "ETIMEDOUT",
-        _ => return format!("connect {address}: {error}"),
+        _ => return format!("connect {address}: {error}").into(),
     };
-    format!("connect {code} {address}")
+    Fault { text: format!("connect {code} {address}"), refused: error.kind() == io::ErrorKind::ConnectionRefused }
 }

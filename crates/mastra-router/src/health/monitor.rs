@@ -13,12 +13,14 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
-use super::checker::HealthChecker;
+use super::checker::{Finding, HealthChecker};
 use super::periodic;
 use super::record::{CheckKind, CheckOutcome, HealthRecord};
 use crate::route::{Route, RouteHealthStatus, RouteId};
 use crate::table::RouteTable;
 
+/// What a check says of a target that sleeps.
+const SLEEPS: &str = "it sleeps, and starts with its first request";
 /// Suspicions that may wait to be looked at. More are dropped: the periodic check comes anyway.
 const SUSPECTS_MAX: usize = 256;
 /// Records of routes that are gone are looked for when there are this many more than twice the routes.
@@ -156,7 +158,7 @@ impl HealthMonitor {
         self.owner.shared.started.load(Ordering::Relaxed)
     }
 
-    /// Tells that a target refused a connection: its route's next periodic check comes at once, though not within a second
+    /// Tells that a target refused a connection, or takes them again: its route's next periodic check comes at once, though not within a second
     /// of the last one. Never blocks; may be lost; does nothing while periodic checking is off.
     pub fn suspect(&self, id: &RouteId) {
         if self.is_started() {
@@ -233,9 +235,13 @@ impl Health {
         let landing = Landing { health: self.clone(), key: key.clone(), number };
         let (health, route) = (self.clone(), route.clone());
         let flight: Flight = Box::pin(async move {
-            let found = health.find_out(&route, pace).await;
+            let Finding { health: mut found, refused } = health.find_out(&route, pace).await;
+            let sleeps = route.spec.wake && refused;
+            if sleeps {
+                found.error = Some(SLEEPS.to_owned());
+            }
             // Before the landing, so that results are stored in the order of the checks.
-            health.store(&route, kind, &found);
+            health.store(&route, kind, &found, sleeps);
             drop(landing);
             found
         });
@@ -246,20 +252,25 @@ impl Health {
         flight
     }
 
-    async fn find_out(&self, route: &Route, pace: Pace) -> RouteHealthStatus {
+    async fn find_out(&self, route: &Route, pace: Pace) -> Finding {
         let start = Instant::now();
         let _permit = match pace {
             Pace::Periodic => None,
             // The wait is part of the check's time: no caller waits longer than the timeout.
             Pace::Caller => match tokio::time::timeout(self.checker.timeout(), self.permits.acquire()).await {
                 Ok(permit) => permit.ok(),
-                Err(_) => return self.checker.timed_out(start),
+                Err(_) => return Finding { health: self.checker.timed_out(start), refused: false },
             },
         };
         self.checker.check_since(start, &route.spec.target, route.spec.health_path.as_ref()).await
     }
 
-    fn store(&self, route: &Arc<Route>, kind: CheckKind, health: &RouteHealthStatus) {
+    fn store(&self, route: &Arc<Route>, kind: CheckKind, health: &RouteHealthStatus, sleeps: bool) {
+        if health.status_code.is_some() {
+            route.life.is_up();
+        } else if sleeps {
+            route.life.is_down();
+        }
         let table = self.routes.borrow().clone();
         if table.get(route.id.as_str()).is_none_or(|now| now.target_revision != route.target_revision) {
             return;
@@ -274,7 +285,11 @@ impl Health {
             Some((revision, record)) if *revision == route.target_revision => record.clone(),
             _ => HealthRecord::default(),
         };
-        let record = before.after(kind, health, SystemTime::now(), |f| self.checker.should_mark_unhealthy(f));
+        let record = if sleeps {
+            HealthRecord::asleep(SystemTime::now())
+        } else {
+            before.after(kind, health, SystemTime::now(), |f| self.checker.should_mark_unhealthy(f))
+        };
         state.records.insert(route.id.clone(), (route.target_revision, record.clone()));
         drop(state);
         let outcome =
@@ -319,7 +334,7 @@ mod tests {
         let add = |i: u32| {
             let spec = RouteSpec::parse(&RouteConfig::new(format!("d{i}"), "p", format!("n{i}"), "localhost", 1));
             let route = registry.add(spec.unwrap()).unwrap();
-            health.store(&route, CheckKind::First, &RouteHealthStatus { healthy: true, ..Default::default() });
+            health.store(&route, CheckKind::First, &RouteHealthStatus { healthy: true, ..Default::default() }, false);
             route
         };
         let kept = add(0);

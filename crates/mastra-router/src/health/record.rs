@@ -18,6 +18,8 @@ pub struct HealthRecord {
     pub last_latency: Option<Duration>,
     /// Why the last check failed; `None` where it passed.
     pub last_error: Option<String>,
+    /// Whether the target of a route that wakes it did not listen. That is no failure: it starts with its first request.
+    pub sleeping: bool,
 }
 
 /// What a check is for.
@@ -47,7 +49,14 @@ pub struct CheckOutcome {
 impl Default for HealthRecord {
     /// Nothing is known: pending, no failures.
     fn default() -> Self {
-        Self { status: RouteStatus::Pending, failures: 0, last_check: None, last_latency: None, last_error: None }
+        Self {
+            status: RouteStatus::Pending,
+            failures: 0,
+            last_check: None,
+            last_latency: None,
+            last_error: None,
+            sleeping: false,
+        }
     }
 }
 
@@ -70,7 +79,14 @@ impl HealthRecord {
             }
         };
         let last_error = health.error.clone().filter(|_| !health.healthy);
-        Self { status, failures, last_check: Some(now), last_latency: health.latency, last_error }
+        let sleeping = false;
+        Self { status, failures, last_check: Some(now), last_latency: health.latency, last_error, sleeping }
+    }
+
+    /// The record of a target that sleeps, after a check that ended at `now`.
+    #[must_use]
+    pub(super) fn asleep(now: SystemTime) -> Self {
+        Self { last_check: Some(now), sleeping: true, ..Self::default() }
     }
 }
 

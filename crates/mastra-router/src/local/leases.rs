@@ -81,11 +81,16 @@ async fn watch_leases(router: Weak<Inner>, mut routes: watch::Receiver<Arc<Route
 }
 
 impl Inner {
-    /// What belongs to the end of a lease, once its route is out of the table.
-    async fn ended(&self, route: &Route) {
+    /// Ends the streams that are open through a route.
+    pub(super) async fn cut(&self, route: &Route) {
         if let Some(proxy) = &*self.proxy.lock().await {
             proxy.cut(route);
         }
+    }
+
+    /// What belongs to the end of a lease, once its route is out of the table.
+    async fn ended(&self, route: &Route) {
+        self.cut(route).await;
         if self.config.log_routes {
             tracing::info!("[LocalEdgeRouter] Lease ended: {}", route.spec.name);
         }

@@ -26,10 +26,10 @@ use crate::health::{HealthChecker, HealthMonitor, HealthSettings};
 use crate::hosts::HostsManager;
 use crate::name::BaseDomain;
 use crate::ports::PortManager;
-use crate::proxy::{Clients, ReverseProxy};
+use crate::proxy::{Clients, ProxySetup, ReverseProxy};
 use crate::registry::{Configured, RouteRegistry};
 use crate::requests::RequestFeed;
-use crate::route::{HealthPath, Route, RouteConfig, RouteInfo, RouteSpec};
+use crate::route::{HealthPath, Route, RouteConfig, RouteId, RouteInfo, RouteSpec};
 use crate::tls::TlsSettings;
 use crate::url::PublicUrls;
 use crate::user::default_lease_dir;
@@ -376,14 +376,18 @@ impl Inner {
     fn start_proxy(&self, proxy: &mut Option<ReverseProxy>) -> Result<()> {
         let health = self.health.clone();
         let given = std::mem::take(&mut *self.given.lock().unwrap_or_else(PoisonError::into_inner));
-        let (base, config, reader) = (self.base.clone(), self.config.proxy.clone(), self.registry.reader());
-        let suspect = Arc::new(move |id: &crate::route::RouteId| health.suspect(id));
-        let (tls, requests) = (self.tls.for_proxy(), self.requests.clone());
+        let setup = ProxySetup {
+            base: self.base.clone(),
+            config: self.config.proxy.clone(),
+            reader: self.registry.reader(),
+            suspect: Arc::new(move |id: &RouteId| health.suspect(id)),
+            tls: self.tls.for_proxy(),
+            observer: Some(self.requests.clone()),
+        };
         let running = if given.is_empty() {
-            let addresses = self.config.listen_addresses();
-            ReverseProxy::start(&addresses, base, config, reader, suspect, tls, Some(requests))?
+            ReverseProxy::start(&self.config.listen_addresses(), setup)?
         } else {
-            ReverseProxy::start_on(given, base, config, reader, suspect, tls, Some(requests))?
+            ReverseProxy::start_on(given, setup)?
         };
         if let Some(address) = running.addresses().first() {
             self.urls.set_proxy_port(address.port());

@@ -1,5 +1,6 @@
 //! The router as programs use it: the provider's methods.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -7,13 +8,16 @@ use tokio::sync::broadcast;
 use tokio::time::Instant;
 
 use super::{Inner, LocalEdgeRouter};
+use crate::activity::Activities;
 use crate::error::{Result, RouterError};
 use crate::event::RouterEvent;
 use crate::health::CheckKind;
 use crate::lease::{LeaseUpdate, RouteLease};
 use crate::provider::{EdgeRouterProvider, RouterControl};
+use crate::registry::Updated;
+use crate::report::CommandReport;
 use crate::requests::Requests;
-use crate::route::{RouteConfig, RouteHealthStatus, RouteInfo, RouteSpec, RouteUpdate};
+use crate::route::{Route, RouteConfig, RouteHealthStatus, RouteInfo, RouteSpec, RouteUpdate};
 
 /// Pause between two looks at a target that is waited for.
 const WAIT_HEALTHY_PAUSE: Duration = Duration::from_millis(100);
@@ -57,52 +61,12 @@ impl EdgeRouterProvider for LocalEdgeRouter {
     }
 
     async fn update_route(&self, route_id: &str, update: RouteUpdate) -> Result<RouteInfo> {
-        self.open()?;
-        let before = self.inner.registry.table();
-        let missing = || RouterError::RouteNotFound { id: route_id.to_owned() };
-        let is_meant = |spec: &RouteSpec| update.leased_to.as_ref().is_none_or(|lease| spec.is_leased_to(lease));
-        let before = before.get(route_id).filter(|route| is_meant(&route.spec)).ok_or_else(missing)?;
-        let mut planned = before.spec.updated(&update)?;
-        self.inner.ensure_tls(Some(&planned)).await?;
-        self.ensure_proxy().await?;
-        planned.target = self.inner.resolve(planned.target).await?;
-        if update.wait_healthy {
-            self.wait_healthy(&planned).await?;
-        }
-        // Another update may have come in while the target was looked at.
-        let mut replaced = None;
-        let (route, version) = self.inner.registry.updated(route_id, |spec| {
-            if !is_meant(spec) {
-                return Err(missing());
+        loop {
+            self.open()?;
+            if let Some(info) = self.updated_as_planned(route_id, &update).await? {
+                return Ok(info);
             }
-            replaced = Some(spec.clone());
-            let mut new = spec.updated(&update)?;
-            // The same target, with the addresses that were resolved and checked.
-            if new.target.port() == planned.target.port() && new.target.url_host() == planned.target.url_host() {
-                new.target = planned.target.clone().over(new.target.scheme());
-            }
-            Ok(new)
-        })?;
-        if matches!(update.lease, Some(LeaseUpdate::To(_))) {
-            self.watch_leases();
         }
-        if let Err(error) = self.inner.hosts.written(&route.spec.name).await {
-            // What others have changed since stays.
-            let back =
-                |spec: &RouteSpec| Ok(replaced.map_or_else(|| spec.clone(), |r| spec.without_change(&r, &route.spec)));
-            let (_, version) = self.inner.registry.updated(route_id, back)?;
-            self.inner.saved(version).await?;
-            return Err(error);
-        }
-        self.inner.saved(version).await?;
-        self.log(&format!("Route updated: {} → {}", route.spec.name, self.inner.urls.of(&route)));
-        if route.target_revision != before.target_revision {
-            self.inner.health.check(&route, CheckKind::First).await;
-        }
-        let table = self.inner.registry.table();
-        let info = self.inner.info(table.get(route_id).unwrap_or(&route));
-        let _ = self.inner.events.send(RouterEvent::Updated(info.clone()));
-        Ok(info)
     }
 
     async fn remove_route(&self, route_id: &str) -> Result<()> {
@@ -163,6 +127,26 @@ impl RouterControl for LocalEdgeRouter {
     async fn end_lease(&self, route_id: &str, lease: &RouteLease) -> Result<bool> {
         self.open()?;
         self.end_route_lease(route_id, lease).await
+    }
+
+    async fn report_command(&self, route_id: &str, report: CommandReport) -> Result<()> {
+        self.open()?;
+        let report = report.checked()?;
+        let table = self.inner.registry.table();
+        let is_owner = |route: &&Arc<Route>| match (&route.spec.lease, &report.lease) {
+            (Some(_), Some(lease)) => route.spec.is_leased_to(lease),
+            (owner, who) => owner.is_none() && who.is_none(),
+        };
+        let found = table.get(route_id).filter(is_owner);
+        let route = found.ok_or_else(|| RouterError::RouteNotFound { id: route_id.to_owned() })?;
+        route.life.set_report(report);
+        Ok(())
+    }
+
+    async fn follow_activity(&self, route_id: &str) -> Result<Activities> {
+        self.open()?;
+        let activities = Activities::of(route_id, self.inner.registry.reader());
+        activities.ok_or_else(|| RouterError::RouteNotFound { id: route_id.to_owned() })
     }
 
     async fn allocate_port(&self) -> Result<u16> {
@@ -227,21 +211,85 @@ impl Inner {
 }
 
 impl LocalEdgeRouter {
+    /// Updates a route. `None`, and nothing was done, where another update came in between and the target would be one that
+    /// was not looked at.
+    async fn updated_as_planned(&self, route_id: &str, update: &RouteUpdate) -> Result<Option<RouteInfo>> {
+        let before = self.inner.registry.table();
+        let missing = || RouterError::RouteNotFound { id: route_id.to_owned() };
+        let is_meant = |spec: &RouteSpec| update.leased_to.as_ref().is_none_or(|lease| spec.is_leased_to(lease));
+        let before = before.get(route_id).filter(|route| is_meant(&route.spec)).ok_or_else(missing)?;
+        let mut planned = before.spec.updated(update)?;
+        self.inner.ensure_tls(Some(&planned)).await?;
+        self.ensure_proxy().await?;
+        planned.target = self.inner.resolve(planned.target).await?;
+        if update.wait_healthy {
+            self.wait_healthy(&planned, Some(route_id)).await?;
+            self.open()?;
+        }
+        let (mut replaced, mut is_overtaken) = (None, false);
+        let updated = self.inner.registry.updated(route_id, |spec| {
+            if !is_meant(spec) {
+                return Err(missing());
+            }
+            replaced = Some(spec.clone());
+            let mut new = spec.updated(update)?;
+            if !is_as_planned(&new, &planned, update.wait_healthy) {
+                is_overtaken = true;
+                return Err(missing());
+            }
+            // The same target, with the addresses that were resolved and checked.
+            new.target = planned.target.clone().over(new.target.scheme());
+            Ok(new)
+        });
+        if is_overtaken {
+            return Ok(None);
+        }
+        let Updated { route, before, version } = updated?;
+        if matches!(update.lease, Some(LeaseUpdate::To(_))) {
+            self.watch_leases();
+        }
+        if let Err(error) = self.inner.hosts.written(&route.spec.name).await {
+            // What others have changed since stays.
+            let back =
+                |spec: &RouteSpec| Ok(replaced.map_or_else(|| spec.clone(), |r| spec.without_change(&r, &route.spec)));
+            let Updated { version, .. } = self.inner.registry.updated(route_id, back)?;
+            self.inner.saved(version).await?;
+            return Err(error);
+        }
+        self.inner.saved(version).await?;
+        self.log(&format!("Route updated: {} → {}", route.spec.name, self.inner.urls.of(&route)));
+        if before.is_taken_over_by(&route.spec) {
+            // What is open leads to a process that has the name no more.
+            self.inner.cut(&before).await;
+        }
+        if route.target_revision != before.target_revision {
+            self.inner.health.check(&route, CheckKind::First).await;
+        }
+        let table = self.inner.registry.table();
+        let info = self.inner.info(table.get(route_id).unwrap_or(&route));
+        let _ = self.inner.events.send(RouterEvent::Updated(info.clone()));
+        Ok(Some(info))
+    }
+
     /// The route, with the addresses that were checked, once its target is healthy. Nothing is begun for it before: no
     /// proxy, no certificates, and its name is free for others.
     async fn healthy(&self, mut spec: RouteSpec) -> Result<RouteSpec> {
         self.inner.registry.ensure_room(&spec)?;
         spec.target = self.inner.resolve(spec.target).await?;
-        self.wait_healthy(&spec).await?;
+        self.wait_healthy(&spec, None).await?;
         // It may have been closed meanwhile.
         self.open()?;
         Ok(spec)
     }
 
-    /// Waits until the target is healthy, no longer than a check may take.
-    async fn wait_healthy(&self, spec: &RouteSpec) -> Result<()> {
+    /// Waits until the target is healthy, no longer than a check may take, and no longer than there is the route that waits.
+    async fn wait_healthy(&self, spec: &RouteSpec, of: Option<&str>) -> Result<()> {
         let deadline = Instant::now() + self.inner.config.health_check.timeout;
         loop {
+            self.open()?;
+            if let Some(id) = of.filter(|id| self.inner.registry.table().get(id).is_none()) {
+                return Err(RouterError::RouteNotFound { id: id.to_owned() });
+            }
             let check = self.inner.checker.check(&spec.target, spec.health_path.as_ref());
             let health = tokio::time::timeout_at(deadline, check).await.unwrap_or_else(|_| RouteHealthStatus {
                 error: Some(format!("it was not within {:?}", self.inner.config.health_check.timeout)),
@@ -257,6 +305,13 @@ impl LocalEdgeRouter {
             tokio::time::sleep(WAIT_HEALTHY_PAUSE).await;
         }
     }
+}
+
+/// Whether the target is the one that was looked at. What was checked is more than what was only resolved.
+fn is_as_planned(new: &RouteSpec, planned: &RouteSpec, checked: bool) -> bool {
+    let (target, looked_at) = (&new.target, &planned.target);
+    let is_same_check = target.scheme() == looked_at.scheme() && new.health_path == planned.health_path;
+    target.port() == looked_at.port() && target.url_host() == looked_at.url_host() && (is_same_check || !checked)
 }
 
 /// Probing ports and locking files may block, which a runtime's own threads must not.

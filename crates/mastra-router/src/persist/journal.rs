@@ -1,7 +1,7 @@
 //! The form of the file: a line that says what it is, then a line for each write.
 //!
 //! ```text
-//! {"format":"mastra-router routes","version":2}
+//! {"format":"mastra-router routes","version":3}
 //! ["5a8b1c0d",[{"put":{"id":"route_0badcafe",…}}]]
 //! ["77e0123f",[{"remove":"route_0badcafe"},{"lease":3100}]]
 //! ```
@@ -16,8 +16,8 @@ use serde::Deserialize;
 use super::record::{Change, RouteRecord};
 
 const FORMAT: &str = "mastra-router routes";
-/// Of version 1 this one differs by the leases of routes.
-const VERSION: u64 = 2;
+/// Version 2 added the leases of routes, version 3 that they wake what is behind them.
+const VERSION: u64 = 3;
 
 /// What a file holds.
 #[derive(Debug, Default)]
@@ -227,6 +227,11 @@ mod tests {
                 match read(&bad) {
                     Err(Fault::Damaged { .. }) => assert!(at < last, "{at}"),
                     Err(Fault::Newer) => assert!(bad[at].is_ascii_digit(), "{at}"),
+                    // The version before this one reads the same.
+                    Ok(contents) if contents.is_old => {
+                        assert_eq!(bad.get(at), Some(&b'2'), "{at}");
+                        assert_eq!(state(&contents), states[4]);
+                    }
                     // Without its end, the line before the last is part of it.
                     Ok(contents) => {
                         assert!(at >= last - 1, "{at}");
@@ -246,7 +251,7 @@ mod tests {
             ("[]\n", Fault::Damaged { line: 1 }),
             ("{\"format\":\"mastra-router routes\",\"version\":0}\n", Fault::Damaged { line: 1 }),
             ("{\"format\":\"other\",\"version\":2}\n", Fault::Damaged { line: 1 }),
-            ("{\"format\":\"mastra-router routes\",\"version\":3}\n", Fault::Newer),
+            ("{\"format\":\"mastra-router routes\",\"version\":4}\n", Fault::Newer),
             ("{\"format\":\"mastra-router routes\",\"version\":12,\"more\":{}}\nanything", Fault::Newer),
             ("\u{0}\u{0}\u{0}\u{0}", Fault::Damaged { line: 1 }),
         ] {

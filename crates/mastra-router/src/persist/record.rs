@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, RouterError};
 use crate::lease::RouteLease;
+use crate::life::RouteLife;
 use crate::route::{Route, RouteConfig, RouteId, RouteOrigin, RouteSpec};
 use crate::target::TargetScheme;
 
@@ -51,6 +52,8 @@ pub(super) struct RouteRecord {
     wildcard: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lease: Option<LeaseRecord>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    wake: bool,
 }
 
 /// The process a route ends with.
@@ -85,6 +88,7 @@ impl From<&Route> for RouteRecord {
             health_path: spec.health_path.as_ref().map(|path| path.as_str().to_owned()),
             wildcard: spec.wildcard,
             lease: spec.lease.as_deref().cloned().map(LeaseRecord::from),
+            wake: spec.wake,
         }
     }
 }
@@ -125,6 +129,7 @@ impl RouteRecord {
             health_path: self.health_path,
             wildcard: self.wildcard,
             lease: self.lease.map(RouteLease::from),
+            wake: self.wake,
             ..RouteConfig::new(self.deployment, self.project, self.name, self.host, self.port)
         };
         Ok(Route {
@@ -135,6 +140,7 @@ impl RouteRecord {
             sequence: self.sequence,
             created_at,
             cut: Arc::default(),
+            life: RouteLife::new(self.wake),
         })
     }
 }
@@ -154,6 +160,7 @@ pub(super) mod tests {
             sequence: i,
             created_at: SystemTime::UNIX_EPOCH + Duration::from_nanos(1_234_567_890 + i),
             cut: Arc::default(),
+            life: RouteLife::new(false),
         }
     }
 
@@ -167,6 +174,7 @@ pub(super) mod tests {
             strip_prefix: Some(false),
             health_path: Some("/x?y=%20".into()),
             wildcard: true,
+            wake: true,
             lease: Some(RouteLease { command: Some("npm run dev".into()), ..RouteLease::of_this_process() }),
             ..RouteConfig::new("d", "p", "a.b", "::1", 65535)
         };
@@ -215,6 +223,7 @@ pub(super) mod tests {
             ("pathPrefix", "\"/a/../b\""),
             ("healthPath", "\"x\""),
             ("wildcard", "1"),
+            ("wake", "1"),
             ("unheardOf", "1"),
             ("lease", "{}"),
             ("lease", "{\"namespace\":1,\"pid\":0,\"start\":1}"),

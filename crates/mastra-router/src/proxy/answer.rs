@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use super::page::{Routes, escaped, json_string, page};
+use super::waiting;
 
 /// Why the proxy answers in an upstream's place. One `match` makes a response of it.
 #[derive(Debug)]
@@ -18,8 +19,10 @@ pub(crate) enum Failure {
     UnknownPath { host: String, path: String },
     /// The request has passed too many routers.
     Loop { name: String, target: String },
-    /// Nothing listens, and a browser is waiting: the page comes back by itself.
-    Starting { name: String, target: String },
+    /// Nothing listens, and a browser is waiting: the page comes back by itself. `first` where it has not listened before.
+    Starting { name: String, target: String, first: bool, output: Vec<String> },
+    /// Nothing listens, and the command behind the route has ended. A page comes back by itself, where a browser waits.
+    Ended { name: String, target: String, how: String, output: Vec<String>, comes_back: bool },
     /// Nothing listened for as long as a restart may take.
     Refused { name: String, target: String, waited_secs: u64 },
     /// The connection could not be made.
@@ -68,12 +71,11 @@ impl Form {
     }
 }
 
-/// Fields of every answer of the proxy's own: it says what is now, and loads and runs nothing.
-pub(crate) const ALWAYS: [(&str, &str); 3] = [
-    ("Cache-Control", "no-store"),
-    ("X-Content-Type-Options", "nosniff"),
-    ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'"),
-];
+/// Fields of every answer of the proxy's own: it says what is now.
+pub(crate) const ALWAYS: [(&str, &str); 2] = [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff")];
+
+/// What a page of the proxy's own may do, which is nothing.
+const NOTHING: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
 /// A response of the proxy's own.
 #[derive(Debug)]
@@ -137,12 +139,27 @@ impl Failure {
                 format!("The application behind {name} ({target}) sends its requests back to the router."),
                 "let its own proxy change the Host header (Vite, webpack: changeOrigin: true) or point it at the port of the server it means",
             ),
-            Self::Starting { name, target } => say(
+            Self::Starting { name, target, first, output } => say(
                 503,
                 "TARGET_STARTING",
-                "Waiting for the application",
-                format!("{name} is registered, and nothing listens on {target} yet. This page tries again by itself."),
-                "start the application, or see what it says where it was started",
+                &if *first { format!("Starting {name}") } else { format!("Waiting for {name}") },
+                if *first {
+                    format!("Nothing listens on {target} yet. This page turns into the application by itself.")
+                } else {
+                    format!("Nothing listens on {target} any more. This page turns into the application by itself.")
+                },
+                if output.is_empty() {
+                    "start the application, or see what it says where it was started"
+                } else {
+                    "wait, or see all that it says where it was started"
+                },
+            ),
+            Self::Ended { name, target, how, .. } => say(
+                502,
+                "TARGET_ENDED",
+                &format!("{name} has ended"),
+                format!("The command behind {name} {how}, and nothing listens on {target}."),
+                "see what it says where it was started, and start it again",
             ),
             Self::Refused { name, target, waited_secs } => say(
                 502,
@@ -211,14 +228,30 @@ impl Failure {
         };
         let mut fields = vec![("X-Mastra-Router-Error", said.code.into())];
         match self {
-            Self::Starting { .. } => fields.extend([("Retry-After", "1".into()), ("Refresh", "1".into())]),
+            Self::Starting { .. } | Self::Ended { comes_back: true, .. } => {
+                fields.extend([("Retry-After", "1".into()), ("Refresh", "1".into())]);
+            }
             Self::Overloaded => fields.push(("Retry-After", "1".into())),
             Self::BadRequest { status: 405, .. } => {
                 fields.push(("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".into()));
             }
             _ => {}
         }
+        let waits = match self {
+            Self::Starting { output, .. } => Some((output, waiting::Tone::Waits)),
+            Self::Ended { output, comes_back: true, .. } => Some((output, waiting::Tone::Ended)),
+            _ => None,
+        };
+        let policy = match (form, waits) {
+            (Form::Html, Some(_)) => waiting::POLICY,
+            _ => NOTHING,
+        };
+        fields.push(("Content-Security-Policy", policy.into()));
         let body = match form {
+            Form::Html if let Some((output, tone)) = waits => {
+                let Said { title, detail, hint, status, code } = &said;
+                waiting::page(title, detail, hint, &format!("{status} · {code}"), output, tone)
+            }
             Form::Html => page(&said.title, &failure_html(&said, nearest.as_deref(), routes)),
             Form::Json => failure_json(&said, nearest.as_deref()),
             Form::Text => failure_text(&said, nearest.as_deref(), routes),
@@ -244,7 +277,13 @@ pub(crate) fn index(form: Form, routes: &Routes<'_>) -> Answer {
         Form::Text if table.is_empty() => "No routes yet: mastra-router add shop 5173\n".to_owned(),
         Form::Text => routes.text(),
     };
-    Answer { status: 200, reason: "OK", content_type: form.content_type(false), fields: Vec::new(), body }
+    Answer {
+        status: 200,
+        reason: "OK",
+        content_type: form.content_type(false),
+        fields: vec![("Content-Security-Policy", NOTHING.into())],
+        body,
+    }
 }
 
 /// The same URL over TLS. 308 keeps the method and the body (RFC 9110, section 15.4.9).
@@ -252,7 +291,7 @@ pub(crate) fn to_https(authority: &str, path: &str) -> Answer {
     let path = if path.starts_with('/') { path } else { "/" };
     let url = format!("https://{authority}{path}");
     let body = format!("308: this is served at {url}\n");
-    let fields = vec![("Location", url.into())];
+    let fields = vec![("Location", url.into()), ("Content-Security-Policy", NOTHING.into())];
     Answer { status: 308, reason: "Permanent Redirect", content_type: Form::Text.content_type(false), fields, body }
 }
 

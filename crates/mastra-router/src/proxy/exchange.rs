@@ -17,6 +17,7 @@ use super::response::{self, AnswerHead, Answered, Outgoing};
 use super::tunnel;
 use super::upstream::{self, ConnectError, Upstream, UpstreamIo};
 use super::worker::{self, Tracked};
+use crate::life::{Activity, Waiting};
 
 /// A 1xx says little and comes seldom: one for each stage of a long job, not a stream of them.
 const INTERIM_MOST: usize = 100;
@@ -34,10 +35,14 @@ enum Attempt<H> {
     ClientLeft,
 }
 
+/// How long a browser that loads a page waits before it gets ours instead: what starts faster is loaded without one.
+const PAGE_AFTER: Duration = Duration::from_millis(300);
+
 /// Forwards a request and relays its answer.
 ///
 /// Dropping it closes the upstream's connection, and leaves the client's side in the middle of a message.
 pub(crate) async fn forward<D: Downstream>(client: &mut D, mut plan: Plan, shared: &Shared) -> Next {
+    let _open = if plan.route.spec.wake { plan.route.life.activity().map(Activity::open) } else { None };
     let head = std::mem::take(&mut plan.head);
     let mut upload = Relay::new(head, D::framed(plan.body), plan.body, &shared.limits);
     if D::MANY {
@@ -83,39 +88,45 @@ fn names(plan: &Plan) -> (String, String) {
     (plan.route.spec.name.to_string(), plan.route.spec.target.to_string())
 }
 
-/// Connects to the plan's target, again and again while it refuses and may be restarting. `Err(None)`: the client left.
+/// Connects to the plan's target, again and again while it refuses and may be starting. `Err(None)`: the client left.
 async fn connect<D: Downstream>(client: &mut D, plan: &mut Plan, shared: &Shared) -> Result<Upstream, Option<Failure>> {
-    let mut since: Option<Instant> = None;
-    let mut pause = RETRY_FIRST;
+    let mut wait: Option<Wait> = None;
     loop {
-        let attempt = upstream::connect(&plan.route.spec.target, shared.config.connect_timeout, &shared.tls.targets);
+        let waits = wait.is_some();
+        let attempt = async {
+            let target = &plan.route.spec.target;
+            if waits && upstream::has_just_refused(target) {
+                return Err(ConnectError::Refused);
+            }
+            let attempt = upstream::connect(target, shared.config.connect_timeout, &shared.tls.targets).await;
+            if matches!(attempt, Err(ConnectError::Refused)) {
+                upstream::refused(target);
+                (shared.suspect)(&plan.route.id);
+            }
+            attempt
+        };
         let error = match unless_left(client, attempt).await {
             None => return Err(None),
-            Some(Ok(upstream)) => return Ok(upstream),
+            Some(Ok(upstream)) => {
+                plan.route.life.is_up();
+                if wait.is_some() {
+                    (shared.suspect)(&plan.route.id);
+                }
+                return Ok(upstream);
+            }
             Some(Err(error)) => error,
         };
         let (name, target) = names(plan);
         let failure = match error {
             ConnectError::Refused => {
-                (shared.suspect)(&plan.route.id);
-                let waited = since.get_or_insert_with(Instant::now).elapsed();
-                if plan.navigates {
-                    Failure::Starting { name, target }
-                } else if waited >= shared.config.restart_grace {
-                    Failure::Refused { name, target, waited_secs: waited.as_secs() }
+                let wait = wait.get_or_insert_with(|| Wait::new(plan, shared));
+                if let Some(failure) = wait.over(plan) {
+                    failure
                 } else {
-                    let left = shared.config.restart_grace.saturating_sub(waited);
-                    let rest = tokio::time::sleep(pause.min(left));
-                    if unless_left(client, rest).await.is_none() {
+                    if client.has_left() || unless_left(client, wait.rest()).await.is_none() {
                         return Err(None);
                     }
-                    pause = (pause * 2).min(RETRY_MOST);
-                    // The route may have been moved in the meantime; then that is where the request belongs.
-                    worker::with_table(|table, _| {
-                        if let Some(route) = table.get(plan.route.id.as_str()) {
-                            plan.route = route.clone();
-                        }
-                    });
+                    wait.follow(plan, shared);
                     continue;
                 }
             }
@@ -125,6 +136,66 @@ async fn connect<D: Downstream>(client: &mut D, plan: &mut Plan, shared: &Shared
             ConnectError::Failed(error) => Failure::Unreachable { name, target, error: error.to_string() },
         };
         return Err(Some(failure));
+    }
+}
+
+/// A request that waits for its target to listen.
+struct Wait {
+    since: Instant,
+    /// Whether the target had not listened before.
+    first: bool,
+    most: Duration,
+    pause: Duration,
+    /// Whether there is no such route any more.
+    gone: bool,
+    _counted: Option<Waiting>,
+}
+
+impl Wait {
+    fn new(plan: &Plan, shared: &Shared) -> Self {
+        let life = &plan.route.life;
+        let first = plan.route.spec.wake || !life.was_up();
+        let most = if first { shared.config.start_timeout } else { shared.config.restart_grace };
+        let _counted = life.activity().map(Activity::wait);
+        Self { since: Instant::now(), first, most, pause: RETRY_FIRST, gone: false, _counted }
+    }
+
+    /// What is to be answered instead of waiting on.
+    fn over(&self, plan: &Plan) -> Option<Failure> {
+        let (name, target) = names(plan);
+        let waited = self.since.elapsed();
+        let report = plan.route.life.report();
+        if let Some(how) = &report.ended {
+            let (how, output) = (how.clone(), report.output.clone());
+            return Some(Failure::Ended { name, target, how, output, comes_back: plan.navigates });
+        }
+        if self.gone || waited >= self.most && !plan.navigates {
+            return Some(Failure::Refused { name, target, waited_secs: waited.as_secs() });
+        }
+        let shows_page = plan.navigates && waited >= PAGE_AFTER.min(self.most);
+        shows_page.then(|| Failure::Starting { name, target, first: self.first, output: report.output.clone() })
+    }
+
+    /// A pause before the next attempt.
+    fn rest(&mut self) -> impl Future<Output = ()> + use<> {
+        let left = self.most.saturating_sub(self.since.elapsed());
+        let pause = self.pause;
+        self.pause = (pause * 2).min(RETRY_MOST);
+        tokio::time::sleep(pause.min(left))
+    }
+
+    /// The route may have been moved in the meantime; then that is where the request belongs, and the wait begins anew.
+    fn follow(&mut self, plan: &mut Plan, shared: &Shared) {
+        let now = worker::with_table(|table, _| table.get(plan.route.id.as_str()).cloned());
+        let Some(route) = now else {
+            self.gone = true;
+            return;
+        };
+        let moved = route.spec.target != plan.route.spec.target;
+        plan.route = route;
+        if moved {
+            *self = Self::new(plan, shared);
+        }
     }
 }
 

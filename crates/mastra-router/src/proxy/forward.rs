@@ -4,6 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use http1::Field;
 
+use super::waiting;
+
 /// Counts the routers a request has passed. The name is ours alone, so no application sends it of its own accord.
 const HOPS: &str = "mastra-router-hops";
 
@@ -18,6 +20,8 @@ pub(crate) enum FieldFate {
     Drop,
     /// The count of routers passed.
     Hops,
+    /// Said by the script of a page of ours.
+    Page,
 }
 
 /// What becomes of the field `name`, which is not hop-by-hop.
@@ -32,6 +36,7 @@ pub(crate) fn fate(name: &str) -> FieldFate {
         b'h' if name.eq_ignore_ascii_case("host") => FieldFate::Host,
         b'f' if name.eq_ignore_ascii_case("forwarded") => FieldFate::Drop,
         b'x' if is_forwarding_x(bytes) => FieldFate::Drop,
+        b'x' if name.eq_ignore_ascii_case(waiting::FIELD) => FieldFate::Page,
         b'c' if name.eq_ignore_ascii_case("content-length") => FieldFate::Drop,
         b'm' if name.eq_ignore_ascii_case(HOPS) => FieldFate::Hops,
         _ => FieldFate::Keep,

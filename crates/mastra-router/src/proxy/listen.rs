@@ -7,8 +7,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::error::{Result, RouterError};
 
-/// Connections the system queues before they are accepted; it cuts the number to its own limit.
-const BACKLOG: i32 = 1024;
+/// Connections the system queues before they are accepted: thousands may come while a thread is busy, or while one router
+/// takes the place of another, and one that finds no room tries again a second later. It cuts the number to its own limit.
+const BACKLOG: i32 = 4096;
 
 /// Whether several sockets can listen on one address and the system spreads connections over them.
 pub(crate) const BALANCED: bool = cfg!(target_os = "linux");

@@ -13,6 +13,7 @@ mod rewrite;
 mod tunnel;
 mod upgrade;
 mod upstream;
+mod waiting;
 mod worker;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener};
@@ -33,7 +34,8 @@ use crate::route::{Route, RouteId};
 use crate::table::RouteTable;
 use crate::transport::TargetTls;
 
-/// Told the id of a route whose target refused a connection. Called on the path of a request: it must not wait.
+/// Told the id of a route whose target refused a connection, or took one after it had. Called on the path of a request: it
+/// must not wait.
 pub type Suspect = Arc<dyn Fn(&RouteId) + Send + Sync>;
 
 /// How the proxy deals with TLS.
@@ -47,6 +49,23 @@ pub struct ProxyTls {
     pub redirect: bool,
     /// How targets are spoken to that speak TLS themselves.
     pub targets: TargetTls,
+}
+
+/// What a proxy works with.
+#[derive(Clone)]
+pub struct ProxySetup {
+    /// The domain that routes live under.
+    pub base: BaseDomain,
+    /// Its settings.
+    pub config: ProxyConfig,
+    /// Shows the routes, now and after every change.
+    pub reader: watch::Receiver<Arc<RouteTable>>,
+    /// Told of routes whose targets have begun or ceased to listen.
+    pub suspect: Suspect,
+    /// How it deals with TLS.
+    pub tls: ProxyTls,
+    /// Told of every request that is answered, while it says that it wants to be.
+    pub observer: Option<Arc<dyn RequestObserver>>,
 }
 
 /// What all workers share, and none changes.
@@ -99,25 +118,15 @@ pub struct ReverseProxy {
 }
 
 impl ReverseProxy {
-    /// Listens on `addresses` and serves the routes that `reader` shows, on threads of its own.
-    ///
-    /// `observer` is told of every request that is answered, while it says that it wants to be.
+    /// Listens on `addresses` and serves the routes, on threads of its own.
     ///
     /// ::1 is left out on a machine without IPv6, where 127.0.0.1 is among the addresses too.
     ///
     /// # Errors
     /// [`RouterError::PortInUse`] or [`RouterError::Listen`]; then nothing is left behind.
-    pub fn start(
-        addresses: &[SocketAddr],
-        base: BaseDomain,
-        config: ProxyConfig,
-        reader: watch::Receiver<Arc<RouteTable>>,
-        suspect: Suspect,
-        tls: ProxyTls,
-        observer: Option<Arc<dyn RequestObserver>>,
-    ) -> Result<Self> {
-        let bound = bind_all(addresses, config.threads.unwrap_or_else(default_threads))?;
-        Self::serve(bound, base, config, reader, suspect, tls, observer)
+    pub fn start(addresses: &[SocketAddr], setup: ProxySetup) -> Result<Self> {
+        let bound = bind_all(addresses, setup.config.threads.unwrap_or_else(default_threads))?;
+        Self::serve(bound, setup)
     }
 
     /// As [`start`](Self::start), on sockets that listen already: those of another proxy
@@ -125,28 +134,13 @@ impl ReverseProxy {
     ///
     /// # Errors
     /// [`RouterError::Listen`] for a socket that is of no use.
-    pub fn start_on(
-        listeners: Vec<TcpListener>,
-        base: BaseDomain,
-        config: ProxyConfig,
-        reader: watch::Receiver<Arc<RouteTable>>,
-        suspect: Suspect,
-        tls: ProxyTls,
-        observer: Option<Arc<dyn RequestObserver>>,
-    ) -> Result<Self> {
-        let bound = share(listeners, config.threads.unwrap_or_else(default_threads))?;
-        Self::serve(bound, base, config, reader, suspect, tls, observer)
+    pub fn start_on(listeners: Vec<TcpListener>, setup: ProxySetup) -> Result<Self> {
+        let bound = share(listeners, setup.config.threads.unwrap_or_else(default_threads))?;
+        Self::serve(bound, setup)
     }
 
-    fn serve(
-        (bound, per_worker): (Vec<SocketAddr>, PerWorker),
-        base: BaseDomain,
-        config: ProxyConfig,
-        reader: watch::Receiver<Arc<RouteTable>>,
-        suspect: Suspect,
-        tls: ProxyTls,
-        observer: Option<Arc<dyn RequestObserver>>,
-    ) -> Result<Self> {
+    fn serve((bound, per_worker): (Vec<SocketAddr>, PerWorker), setup: ProxySetup) -> Result<Self> {
+        let ProxySetup { base, config, reader, suspect, tls, observer } = setup;
         let most = config.max_connections.min(descriptors() / 2).clamp(1, Semaphore::MAX_PERMITS);
         let places = Arc::new(Semaphore::new(most));
         let copies: std::io::Result<_> = per_worker.iter().flatten().map(TcpListener::try_clone).collect();

@@ -219,7 +219,7 @@ where
     let (method, host, path) = (inbound.method, inbound.authority, inbound.path);
     let stripped = path.get(..strip).unwrap_or("");
     let mut form = None;
-    let mut navigates = true;
+    let (mut navigates, mut of_page) = (true, false);
 
     let mut out = Vec::with_capacity(inbound.size + 512);
     match forward::stripped_path(path, strip) {
@@ -247,6 +247,7 @@ where
                 http1::write_field(&mut out, field.name, host.as_bytes());
                 has_host = true;
             }
+            FieldFate::Page => of_page = true,
             FieldFate::Drop | FieldFate::Hops => {}
         }
     }
@@ -274,7 +275,7 @@ where
         accept_key: inbound.accept_key.clone(),
         prefix,
         form,
-        navigates: navigates && form == Form::Html && matches!(method, "GET" | "HEAD"),
+        navigates: (navigates || of_page) && form == Form::Html && matches!(method, "GET" | "HEAD"),
         route,
         observed: None,
     }

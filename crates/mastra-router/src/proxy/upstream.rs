@@ -37,6 +37,8 @@ struct Pool {
     shared: HashMap<Target, (H2cConnection, Instant)>,
     /// The address that answered last, where a target has several.
     answered: HashMap<Target, SocketAddr>,
+    /// When a target refused last.
+    refused: HashMap<Target, Instant>,
     sweeping: bool,
 }
 
@@ -142,6 +144,23 @@ pub(crate) enum ConnectError {
     Tls(io::Error),
     /// Any other failure.
     Failed(io::Error),
+}
+
+/// What one request has found holds for the others that wait for the same target, this long: thousands may.
+const REFUSED_FOR: Duration = Duration::from_millis(50);
+
+/// Whether the target refused a moment ago, so that one who waits need not ask.
+pub(crate) fn has_just_refused(target: &Target) -> bool {
+    POOL.with(|pool| pool.borrow().refused.get(target).is_some_and(|at| at.elapsed() < REFUSED_FOR))
+}
+
+/// Remembers that it refused now.
+pub(crate) fn refused(target: &Target) {
+    POOL.with(|pool| {
+        let refused = &mut pool.borrow_mut().refused;
+        refused.retain(|_, at| at.elapsed() < REFUSED_FOR);
+        refused.insert(target.clone(), Instant::now());
+    });
 }
 
 /// Connects to the target: to the address that answered last, then to the others in their order.

@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use mastra_router::control::{ControlClient, ControlServer, ServerInfo};
 use mastra_router::{
-    EdgeRouterProvider, Home, LocalEdgeRouter, LocalEdgeRouterConfig, RequestInfo, RequestNews, Requests, RouteConfig,
-    RouteUpdate, RouterControl, RouterError, RouterEvent, RoutingStrategy,
+    Activities, CommandReport, EdgeRouterProvider, Home, LocalEdgeRouter, LocalEdgeRouterConfig, RequestInfo,
+    RequestNews, Requests, RouteActivity, RouteConfig, RouteUpdate, RouterControl, RouterError, RouterEvent,
+    RoutingStrategy,
 };
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -305,6 +306,7 @@ async fn proxied() -> Door {
         config.strategy = RoutingStrategy::ReverseProxy;
         config.proxy.threads = Some(1);
         config.proxy.restart_grace = Duration::ZERO;
+        config.proxy.start_timeout = Duration::ZERO;
     })
     .await
 }
@@ -458,4 +460,83 @@ async fn the_end_of_the_router_or_of_the_door_ends_the_requests() {
     assert!(tokio::time::timeout(MOST, requests.next()).await.unwrap().is_none());
     assert_eq!(door.router.request_followers(), 0);
     assert!(matches!(door.client.requests().await, Err(RouterError::Unreachable { .. })));
+}
+
+#[tokio::test]
+async fn activity_is_followed_as_in_the_own_process() {
+    let door = proxied().await;
+    let route = door.client.register_route(RouteConfig { wake: true, ..config("d", "sleeper").await }).await.unwrap();
+    assert!(route.wake, "{route:?}");
+    assert!(!door.client.find_route("first").await.unwrap().unwrap().wake);
+    let id = route.route_id.as_str();
+    let mut activities = door.client.follow_activity(id).await.unwrap();
+    let first = tokio::time::timeout(MOST, activities.next()).await.unwrap().unwrap();
+    assert_eq!((first.open, first.waiting, first.asked), (0, 0, 0));
+    assert!(first.idle_since.is_some());
+    let (asked, ()) = tokio::join!(activity_after(&mut activities, 1), ask(&door, "sleeper.localhost", "/"));
+    assert!(asked.waiting <= 1, "{asked:?}");
+    // The form, for programs that are not ours.
+    let mut stream = UnixStream::connect(door.home.socket_path()).await.unwrap();
+    let request = format!("GET /v1/routes/{id}/activity HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut read = String::new();
+    while !read.contains("idleSince") {
+        let mut part = [0; 4096];
+        let n = tokio::time::timeout(MOST, stream.read(&mut part)).await.unwrap().unwrap();
+        assert_ne!(n, 0, "{read}");
+        read += &String::from_utf8_lossy(&part[..n]);
+    }
+    assert!(read.contains(r#"data: {"waiting":0,"open":0,"asked":1,"idleSince":""#), "{read}");
+    for missing in ["first", "route_0"] {
+        let refused = door.client.follow_activity(missing).await;
+        assert!(matches!(&refused, Err(RouterError::Remote { code, .. }) if code == "ROUTE_NOT_FOUND"), "{refused:?}");
+    }
+    door.client.remove_route(id).await.unwrap();
+    let end = async { while activities.next().await.is_some() {} };
+    tokio::time::timeout(MOST, end).await.unwrap();
+}
+
+/// The first state after this many have asked.
+async fn activity_after(activities: &mut Activities, asked: u64) -> RouteActivity {
+    let reached = async {
+        loop {
+            let now = activities.next().await.unwrap();
+            if now.asked >= asked {
+                return now;
+            }
+        }
+    };
+    tokio::time::timeout(MOST, reached).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_report_is_taken_from_whoever_may_make_it() {
+    let door = Door::open().await;
+    let id = door.client.find_route("first").await.unwrap().unwrap().route_id.to_string();
+    let report = CommandReport { output: vec!["one".into()], ended: Some("exited with 1".into()), lease: None };
+    door.client.report_command(&id, report.clone()).await.unwrap();
+    let path = format!("PUT /v1/routes/{id}/command");
+    for (body, status) in [
+        ("{}", 204),
+        (r#"{"output":["a","b"]}"#, 204),
+        (r#"{"output":["a"],"ended":"exited with 1","more":1}"#, 204),
+        (r#"{"ended":" "}"#, 422),
+        (r#"{"output":"a"}"#, 400),
+        (r#"{"output":[1]}"#, 400),
+        (r#"{"lease":{"pid":1}}"#, 404),
+        ("nonsense", 400),
+    ] {
+        let (answered, text) = door.ask(&path, JSON, body).await;
+        assert_eq!(answered, status, "{body}: {text}");
+    }
+    let large = format!("{{\"output\":[\"{}\"]}}", "x".repeat(100_000));
+    assert_eq!(door.ask(&path, JSON, &large).await.0, 413);
+    assert_eq!(door.ask(&path, "content-type: text/plain\r\n", "{}").await.0, 415);
+    assert_eq!(door.ask(&path, &format!("{JSON}origin: http://a.example\r\n"), "{}").await.0, 403);
+    // Not by a name, which might be another deployment's.
+    for key in ["first", "route_0", ""] {
+        let refused = door.client.report_command(key, report.clone()).await.unwrap_err();
+        assert_eq!(refused.code(), "ROUTE_NOT_FOUND", "{key}");
+    }
+    door.is_as_it_was().await;
 }

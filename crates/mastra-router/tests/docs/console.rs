@@ -93,6 +93,10 @@ fn steps(block: &str) -> Vec<Step> {
     for line in block.lines() {
         match (line.strip_prefix("$ "), steps.last_mut()) {
             (Some(command), _) => steps.push(Step { command: command.to_owned(), expected: Vec::new() }),
+            // As shells have it, a command that goes on.
+            (None, Some(step)) if line.starts_with('>') && step.expected.is_empty() => {
+                let _ = write!(step.command, "\n{}", line.strip_prefix("> ").unwrap_or_default());
+            }
             (None, Some(step)) => step.expected.push(line.to_owned()),
             (None, None) => panic!("output before any command: {line}"),
         }

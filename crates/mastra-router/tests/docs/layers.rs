@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-const WORDS: &[&str] = &["name", "target", "route", "config", "certificates", "constraints", "error", "event", "lease"];
+const WORDS: &[&str] =
+    &["name", "target", "route", "config", "certificates", "constraints", "error", "event", "lease", "life", "report"];
 const STATE: &[&str] = &["table", "registry", "ports", "holder", "directory", "process", "transport", "user"];
 const PARTS: &[&str] = &["proxy", "health", "tls", "hosts", "persist"];
 const TOOLS: &[&str] = &["trust"];
-const WIRING: &[&str] = &["provider", "requests", "url", "local"];
+const WIRING: &[&str] = &["provider", "requests", "activity", "url", "local"];
 const FACE: &[&str] = &["control", "home"];
 
 /// What a module may use besides the words and itself.
@@ -18,7 +19,7 @@ fn allowed(module: &str) -> Vec<&'static str> {
         _ if PARTS.contains(&module) => vec!["table", "holder", "directory", "process", "transport", "user"],
         _ if TOOLS.contains(&module) => Vec::new(),
         _ if WIRING.contains(&module) => [STATE, PARTS, WIRING].concat(),
-        _ if FACE.contains(&module) => [&["provider", "requests", "user"], FACE].concat(),
+        _ if FACE.contains(&module) => [&["provider", "requests", "activity", "user"], FACE].concat(),
         _ => panic!("{module} is in no layer: give it one, here and in ARCHITECTURE.md"),
     }
 }

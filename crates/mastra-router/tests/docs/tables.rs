@@ -38,6 +38,7 @@ fn defaults() -> Vec<(String, String)> {
             ProxyConfig {
                 threads,
                 restart_grace,
+                start_timeout,
                 connect_timeout,
                 head_timeout,
                 idle_timeout,
@@ -78,6 +79,7 @@ fn defaults() -> Vec<(String, String)> {
         shown("allow_remote_targets", allow_remote_targets),
         shown("proxy.threads", threads),
         shown("proxy.restart_grace", restart_grace),
+        shown("proxy.start_timeout", start_timeout),
         shown("proxy.connect_timeout", connect_timeout),
         shown("proxy.head_timeout", head_timeout),
         shown("proxy.idle_timeout", idle_timeout),
@@ -102,7 +104,7 @@ fn limits_that_are_settings() {
         assert!(value.starts_with(default.as_str()), "{name} is {default}, not {}", row[1]);
         compared += 1;
     }
-    assert_eq!(compared, 8);
+    assert_eq!(compared, 9);
     let http1::Limits { head_bytes, target_bytes, trailer_bytes } = http1::Limits::default();
     assert_eq!(limits[0][1], format!("{} KiB, {} fields", head_bytes / 1024, http1::MAX_FIELDS));
     assert_eq!(limits[1][1], format!("{} KiB", target_bytes / 1024));
@@ -132,8 +134,12 @@ fn error_codes() {
         "daemon/reach.rs",
         "daemon/spawn.rs",
         "daemon/hand_over.rs",
+        "init/mod.rs",
+        "project_file/order.rs",
         "run/supervisor.rs",
         "run/prune.rs",
+        "up/plan.rs",
+        "workspace/package.rs",
     ] {
         for code in of(&format!("crates/mastra-router-cli/src/{path}")) {
             assert!(readme.contains(&code), "{code} of {path} is not in the README");

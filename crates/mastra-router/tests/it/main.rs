@@ -5,10 +5,12 @@
     reason = "a test that cannot go on fails; Clippy exempts test functions, not their helpers"
 )]
 
+mod cold;
 mod edge;
 mod hostile;
 mod leases;
 mod legitimate;
+mod moving;
 mod requests;
 mod router;
 mod routing;
@@ -17,5 +19,6 @@ mod taking_over;
 mod tls;
 mod upstream;
 mod upstreams;
+mod waking;
 mod websocket;
 mod wire;

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use mastra_router::{
-    BaseDomain, LocalEdgeRouter, ProxyConfig, ProxyTls, RequestInfo, RequestNews, RequestObserver, RequestProtocol,
-    Requests, ReverseProxy, RouteRegistry, RouterControl, RoutingStrategy, TargetTls,
+    BaseDomain, LocalEdgeRouter, ProxyConfig, ProxySetup, ProxyTls, RequestInfo, RequestNews, RequestObserver,
+    RequestProtocol, Requests, ReverseProxy, RouteRegistry, RouterControl, RoutingStrategy, TargetTls,
 };
 use tempfile::TempDir;
 
@@ -123,6 +123,7 @@ async fn a_websocket_is_told_when_it_opens() {
 async fn our_own_answers_are_told_with_the_route_where_it_is_known() {
     let edge = Edge::with(|config| {
         config.proxy.restart_grace = Duration::ZERO;
+        config.proxy.start_timeout = Duration::ZERO;
         config.proxy.head_timeout = Duration::from_millis(50);
         config.enable_tls = true;
         config.tls.redirect_http = true;
@@ -221,16 +222,15 @@ async fn nothing_is_told_while_nobody_listens() {
     let observer = Arc::new(Observer::default());
     let registry = RouteRegistry::new(true);
     let tls = ProxyTls { certificates: None, by_default: false, redirect: false, targets: TargetTls::new(None) };
-    let proxy = ReverseProxy::start(
-        &["127.0.0.1:0".parse().unwrap()],
-        BaseDomain::parse("localhost").unwrap(),
-        ProxyConfig { threads: Some(1), ..ProxyConfig::default() },
-        registry.reader(),
-        Arc::new(|_| {}),
+    let setup = ProxySetup {
+        base: BaseDomain::parse("localhost").unwrap(),
+        config: ProxyConfig { threads: Some(1), ..ProxyConfig::default() },
+        reader: registry.reader(),
+        suspect: Arc::new(|_| {}),
         tls,
-        Some(observer.clone()),
-    )
-    .unwrap();
+        observer: Some(observer.clone()),
+    };
+    let proxy = ReverseProxy::start(&["127.0.0.1:0".parse().unwrap()], setup).unwrap();
     let mut client = Wire::connect(proxy.addresses()[0]).await;
     for _ in 0..3 {
         client.ask(get("x.localhost", "/unseen")).await;

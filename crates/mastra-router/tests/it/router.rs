@@ -132,26 +132,32 @@ async fn an_update_that_waits_for_health_keeps_the_old_target_where_there_is_non
 }
 
 /// A target whose health is decided by the test, check after check.
-struct Patient {
-    listener: TcpListener,
-    port: u16,
+pub(crate) struct Patient {
+    pub(crate) listener: TcpListener,
+    pub(crate) port: u16,
 }
 
 impl Patient {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         Self { listener, port }
     }
 
     /// The next check.
-    async fn asked(&self) -> Wire {
+    pub(crate) async fn asked(&self) -> Wire {
+        self.asked_for("/health").await
+    }
+
+    /// The same at a path.
+    pub(crate) async fn asked_for(&self, path: &str) -> Wire {
         let mut check = Wire::new(within("a check", self.listener.accept()).await.unwrap().0);
-        assert!(check.request().await.line().starts_with("GET /health "));
+        let line = check.request().await.line().to_owned();
+        assert_eq!(line, format!("GET {path} HTTP/1.1"));
         check
     }
 
-    async fn says(check: &mut Wire, status: &str) {
+    pub(crate) async fn says(check: &mut Wire, status: &str) {
         check.send(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n")).await;
     }
 }

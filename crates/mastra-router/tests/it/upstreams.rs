@@ -310,7 +310,7 @@ async fn a_request_waits_while_its_target_restarts() {
 
 #[tokio::test]
 async fn a_target_that_stays_away_is_502_after_the_grace() {
-    let edge = Edge::with(|c| c.proxy.restart_grace = Duration::from_millis(30)).await;
+    let edge = Edge::with(|c| c.proxy.start_timeout = Duration::from_millis(30)).await;
     let (_socket, port) = refusing();
     edge.route("app", port).await;
     let mut client = edge.client().await;
@@ -326,7 +326,7 @@ async fn a_target_that_stays_away_is_502_after_the_grace() {
 
 #[tokio::test]
 async fn a_browser_gets_a_page_that_comes_back() {
-    let edge = Edge::with(|c| c.proxy.restart_grace = Duration::from_secs(3600)).await;
+    let edge = Edge::with(|c| c.proxy.start_timeout = Duration::from_secs(3600)).await;
     let (_socket, port) = refusing();
     edge.route("app", port).await;
     for mode in ["", "Sec-Fetch-Mode: navigate\r\n"] {
@@ -346,7 +346,7 @@ async fn a_browser_gets_a_page_that_comes_back() {
 
 #[tokio::test]
 async fn a_waiting_request_follows_its_route() {
-    let edge = Edge::with(|c| c.proxy.restart_grace = Duration::from_secs(3600)).await;
+    let edge = Edge::with(|c| c.proxy.start_timeout = Duration::from_secs(3600)).await;
     let (_socket, port) = refusing();
     let route = edge.route("app", port).await;
     let mut client = edge.client().await;

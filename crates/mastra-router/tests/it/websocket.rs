@@ -19,9 +19,12 @@ pub(crate) struct Server {
     pub(crate) task: JoinHandle<WebSocketStream<TcpStream>>,
 }
 
-#[expect(clippy::result_large_err, reason = "the signature is the library's")]
 pub(crate) async fn server() -> Server {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    server_on(TcpListener::bind("127.0.0.1:0").await.unwrap())
+}
+
+#[expect(clippy::result_large_err, reason = "the signature is the library's")]
+pub(crate) fn server_on(listener: TcpListener) -> Server {
     let port = listener.local_addr().unwrap().port();
     let task = tokio::spawn(async move {
         let io = listener.accept().await.unwrap().0;

@@ -76,7 +76,7 @@ async fn a_file_that_cannot_be_used_is_kept_and_named() {
         ("a line that was edited", text.replace("\"second\"", "\"sec0nd\"").into_bytes(), "corrupt"),
         ("a line too much", [lines[0], "\n", lines[1]].concat().into_bytes(), "corrupt"),
         ("without its first line", lines[1..].concat().into_bytes(), "corrupt"),
-        ("newer", text.replacen("\"version\":2", "\"version\":3", 1).into_bytes(), "newer"),
+        ("newer", text.replacen("\"version\":3", "\"version\":4", 1).into_bytes(), "newer"),
         ("much newer", b"{\"format\":\"mastra-router routes\",\"version\":99,\"x\":[]}\n\x00\x01".to_vec(), "newer"),
     ] {
         let desk = Desk::new();

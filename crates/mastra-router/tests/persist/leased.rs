@@ -44,7 +44,7 @@ async fn a_file_of_the_version_before_is_read_and_written_anew() {
     router.close().await;
     let text = std::fs::read_to_string(desk.journal()).unwrap();
     // With a last line that was cut off.
-    let old = text.replacen("\"version\":2", "\"version\":1", 1) + "[\"0badcafe\",[{\"rem";
+    let old = text.replacen("\"version\":3", "\"version\":1", 1) + "[\"0badcafe\",[{\"rem";
     assert_ne!(text, old);
     std::fs::write(desk.journal(), old).unwrap();
     let router = desk.router();
@@ -54,7 +54,7 @@ async fn a_file_of_the_version_before_is_read_and_written_anew() {
     router.register_route(RouteConfig { lease, ..route("second", "second") }).await.unwrap();
     let before = all_kept(router.get_all_routes());
     router.close().await;
-    assert!(std::fs::read_to_string(desk.journal()).unwrap().contains("\"version\":2}\n"));
+    assert!(std::fs::read_to_string(desk.journal()).unwrap().contains("\"version\":3}\n"));
     let router = desk.router();
     assert_eq!(all_kept(router.get_all_routes()), before);
     assert_eq!(desk.aside().len(), 0);

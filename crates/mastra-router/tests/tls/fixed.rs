@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use mastra_router::{
-    BaseDomain, Certificates, ProxyConfig, ProxyTls, ReverseProxy, RouteRegistry, RouterError, TargetTls, TlsManager,
+    BaseDomain, Certificates, ProxyConfig, ProxySetup, ProxyTls, ReverseProxy, RouteRegistry, RouterError, TargetTls,
+    TlsManager,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -98,16 +99,9 @@ async fn a_proxy_serves_it() {
     let (registry, config) = (RouteRegistry::new(true), ProxyConfig { threads: Some(1), ..ProxyConfig::default() });
     let targets = TargetTls::new(None);
     let tls = ProxyTls { certificates: Some(manager), by_default: true, redirect: false, targets };
-    let proxy = ReverseProxy::start(
-        &["127.0.0.1:0".parse().unwrap()],
-        BaseDomain::parse("localhost").unwrap(),
-        config,
-        registry.reader(),
-        Arc::new(|_| {}),
-        tls,
-        None,
-    )
-    .unwrap();
+    let (base, reader) = (BaseDomain::parse("localhost").unwrap(), registry.reader());
+    let setup = ProxySetup { base, config, reader, suspect: Arc::new(|_| {}), tls, observer: None };
+    let proxy = ReverseProxy::start(&["127.0.0.1:0".parse().unwrap()], setup).unwrap();
     let mut connection = connect(&client(&cert), proxy.addresses()[0], "own.example").await.unwrap();
     let ask = b"GET / HTTP/1.1\r\nHost: own.example\r\nConnection: close\r\n\r\n";
     connection.write_all(ask).await.unwrap();

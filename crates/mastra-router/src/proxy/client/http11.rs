@@ -286,6 +286,10 @@ impl<S: ClientIo> Downstream for Client<S> {
         Poll::Pending
     }
 
+    fn has_left(&self) -> bool {
+        self.io.is_closed()
+    }
+
     fn poll_upload(
         &mut self,
         upload: &mut Relay,

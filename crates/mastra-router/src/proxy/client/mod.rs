@@ -12,11 +12,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use http1::{BodyLength, Buffer, Relay, RelayError, Source, poll_fill};
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncWrite, Interest};
 use tokio::net::TcpStream;
 
 use self::idle::IdleTimer;
@@ -34,11 +34,23 @@ const SHED_AFTER: Duration = Duration::from_secs(1);
 pub(crate) trait ClientIo: Source + AsyncWrite + Send {
     /// Lets the connection end with a reset instead of an orderly close.
     fn reset_on_close(&self);
+
+    /// Whether the client has closed, as far as the system tells without anything being read.
+    fn is_closed(&self) -> bool;
 }
 
 impl ClientIo for TcpStream {
     fn reset_on_close(&self) {
         let _ = socket2::SockRef::from(self).set_linger(Some(Duration::ZERO));
+    }
+
+    fn is_closed(&self) -> bool {
+        let ready = pin!(self.ready(Interest::READABLE));
+        match ready.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(ready)) => ready.is_read_closed(),
+            Poll::Ready(Err(_)) => true,
+            Poll::Pending => false,
+        }
     }
 }
 
@@ -57,6 +69,9 @@ pub(crate) trait Downstream: Send {
 
     /// Ready when the client has left.
     fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Whether the client has left, also where more of its request has come than is read before somebody takes it.
+    fn has_left(&self) -> bool;
 
     /// Moves the request on.
     fn poll_upload(

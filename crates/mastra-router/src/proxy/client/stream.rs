@@ -108,6 +108,11 @@ impl Downstream for Stream {
         reset.map(|reason| self.taken_back |= reason.is_ok())
     }
 
+    /// A reset is seen without anything being read.
+    fn has_left(&self) -> bool {
+        false
+    }
+
     fn poll_upload(
         &mut self,
         upload: &mut Relay,

@@ -151,6 +151,10 @@ impl ClientIo for Secure {
     fn reset_on_close(&self) {
         self.0.get_ref().0.io.reset_on_close();
     }
+
+    fn is_closed(&self) -> bool {
+        self.0.get_ref().0.io.is_closed()
+    }
 }
 
 impl AsyncRead for Secure {

@@ -40,7 +40,7 @@ async fn streams_are_told_one_by_one() {
 
 #[tokio::test]
 async fn our_own_answers_are_told_over_http_2() {
-    let edge = Secure::with(|config| config.proxy.restart_grace = std::time::Duration::ZERO).await;
+    let edge = Secure::with(|config| config.proxy.start_timeout = std::time::Duration::ZERO).await;
     let dead = tokio::net::TcpSocket::new_v4().unwrap();
     dead.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     edge.edge.route("app", dead.local_addr().unwrap().port()).await;

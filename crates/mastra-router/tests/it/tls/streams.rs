@@ -430,7 +430,7 @@ async fn a_stale_connection_is_retried_once_and_never_for_a_post() {
 
 #[tokio::test]
 async fn a_request_waits_for_a_target_that_restarts() {
-    let edge = Secure::with(|c| c.proxy.restart_grace = Duration::from_secs(60)).await;
+    let edge = Secure::with(|c| c.proxy.start_timeout = Duration::from_secs(60)).await;
     let port = {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.local_addr().unwrap().port()

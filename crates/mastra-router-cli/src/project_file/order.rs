@@ -1,0 +1,136 @@
+//! Which apps are started, and after which others.
+
+use std::collections::HashMap;
+
+use super::app::App;
+use crate::config_file::nearest;
+use crate::failure::{Exit, Failure};
+
+/// These apps with what they depend on, each after those; all of them where none is named.
+///
+/// # Errors
+/// `UNKNOWN_APP` and `DEPENDENCY_CYCLE`.
+pub(crate) fn ordered(apps: Vec<App>, wanted: &[String]) -> Result<Vec<App>, Failure> {
+    let at: HashMap<&str, usize> = apps.iter().enumerate().map(|(at, app)| (app.key.as_str(), at)).collect();
+    let find = |key: &str, by: &str| at.get(key).copied().ok_or_else(|| unknown(key, by, &apps));
+    // Everything that is written is looked at, whatever is to be started.
+    let mut edges: Vec<Vec<usize>> = Vec::new();
+    for app in &apps {
+        let by = format!("apps.{}: depends_on: ", app.key);
+        edges.push(app.depends_on.iter().map(|key| find(key, &by)).collect::<Result<_, _>>()?);
+    }
+    let mut walk = Walk { apps: &apps, edges: &edges, marks: vec![Mark::New; apps.len()], order: Vec::new() };
+    for start in 0..apps.len() {
+        walk.visit(start, &mut Vec::new())?;
+    }
+    let mut order = walk.order;
+    if !wanted.is_empty() {
+        let mut walk = Walk { apps: &apps, edges: &edges, marks: vec![Mark::New; apps.len()], order: Vec::new() };
+        for key in wanted {
+            let start = find(key, "").map_err(|failure| Failure { exit: Exit::NotFound, ..failure })?;
+            walk.visit(start, &mut Vec::new())?;
+        }
+        order = walk.order;
+    }
+    let mut apps: Vec<Option<App>> = apps.into_iter().map(Some).collect();
+    Ok(order.into_iter().filter_map(|at| apps.get_mut(at)?.take()).collect())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    New,
+    Open,
+    Done,
+}
+
+struct Walk<'a> {
+    apps: &'a [App],
+    edges: &'a [Vec<usize>],
+    marks: Vec<Mark>,
+    order: Vec<usize>,
+}
+
+impl Walk<'_> {
+    fn visit(&mut self, at: usize, path: &mut Vec<usize>) -> Result<(), Failure> {
+        let key = |at: &usize| self.apps.get(*at).map_or("", |app| app.key.as_str());
+        match self.marks.get(at) {
+            Some(Mark::New) => {}
+            Some(Mark::Open) => {
+                let begin = path.iter().position(|other| *other == at).unwrap_or_default();
+                let circle = path.iter().skip(begin).chain([&at]).map(key).collect::<Vec<_>>().join(" → ");
+                return Err(Failure::usage(
+                    "DEPENDENCY_CYCLE",
+                    format!("these apps wait for each other: {circle}"),
+                    Some(format!("take one of them out of a depends_on, such as that of apps.{}", key(&at))),
+                ));
+            }
+            Some(Mark::Done) | None => return Ok(()),
+        }
+        self.mark(at, Mark::Open);
+        path.push(at);
+        for next in self.edges.get(at).into_iter().flatten() {
+            self.visit(*next, path)?;
+        }
+        path.pop();
+        self.mark(at, Mark::Done);
+        self.order.push(at);
+        Ok(())
+    }
+
+    fn mark(&mut self, at: usize, mark: Mark) {
+        if let Some(slot) = self.marks.get_mut(at) {
+            *slot = mark;
+        }
+    }
+}
+
+fn unknown(key: &str, by: &str, apps: &[App]) -> Failure {
+    let hint = match nearest(key, apps.iter().map(|app| app.key.as_str())) {
+        Some(meant) => format!("did you mean {meant:?}?"),
+        None => format!("there are {}", apps.iter().map(|app| app.key.as_str()).collect::<Vec<_>>().join(", ")),
+    };
+    Failure::usage("UNKNOWN_APP", format!("{by}there is no app {key:?}"), Some(hint))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::super::app::AppCommand;
+    use super::*;
+
+    fn apps(text: &str) -> Vec<App> {
+        let app = |line: &str| {
+            let (key, needs) = line.split_once(':').unwrap();
+            let depends_on = needs.split_whitespace().map(str::to_owned).collect();
+            let app = App::new(key.to_owned(), AppCommand::Shell("true".to_owned()), PathBuf::new());
+            App { depends_on, ..app }
+        };
+        text.split(',').map(app).collect()
+    }
+
+    fn order(text: &str, wanted: &[&str]) -> Result<String, String> {
+        let wanted: Vec<String> = wanted.iter().map(|key| (*key).to_owned()).collect();
+        let ordered = ordered(apps(text), &wanted).map_err(|f| format!("{} {} {:?}", f.code, f.message, f.hint))?;
+        Ok(ordered.iter().map(|app| app.key.as_str()).collect::<Vec<_>>().join(" "))
+    }
+
+    #[test]
+    fn what_is_needed_comes_first() {
+        let shop = "web:api,api:db cache,db:,cache:,other:";
+        assert_eq!(order(shop, &[]).unwrap(), "db cache api web other");
+        assert_eq!(order(shop, &["api"]).unwrap(), "db cache api");
+        assert_eq!(order(shop, &["other", "db", "other"]).unwrap(), "other db");
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let said = order("a:b,b:c,c:a,d:", &["d"]).unwrap_err();
+        assert!(said.starts_with("DEPENDENCY_CYCLE") && said.contains("a → b → c → a"), "{said}");
+        assert!(order("a:a", &[]).unwrap_err().contains("a → a"));
+        let said = order("web:apii,api:", &[]).unwrap_err();
+        assert!(said.starts_with("UNKNOWN_APP") && said.contains("did you mean \\\"api\\\"?"), "{said}");
+        let said = order("web:,api:", &["zzz"]).unwrap_err();
+        assert!(said.contains("there are web, api"), "{said}");
+    }
+}
