@@ -172,9 +172,9 @@ mod tests {
         std::fs::write(dir.path().join("package.json"), SCRIPTS).unwrap();
         for (typed, expected) in [
             ("npm run dev\n", "npm run dev -- --port 4711 --strictPort --host 127.0.0.1"),
-            ("npm ci && next dev", "npm ci && next dev --port 4711"),
-            ("npm ci; A=1 exec next dev", "npm ci; A=1 exec next dev --port 4711"),
-            ("A=1 next dev", "A=1 next dev --port 4711"),
+            ("npm ci && next dev", "npm ci && next dev --port 4711 --hostname 127.0.0.1"),
+            ("npm ci; A=1 exec next dev", "npm ci; A=1 exec next dev --port 4711 --hostname 127.0.0.1"),
+            ("A=1 next dev", "A=1 next dev --port 4711 --hostname 127.0.0.1"),
             ("serve-it {port} && vite", "serve-it 4711 && vite"),
             ("vite | tee log", "vite | tee log"),
             ("vite &", "vite &"),
