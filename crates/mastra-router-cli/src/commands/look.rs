@@ -63,8 +63,6 @@ pub(crate) async fn url(key: &str, client: &ControlClient, output: &Output) -> O
 pub(crate) async fn health(key: &str, client: &ControlClient, output: &Output) -> Outcome {
     let route = find(key, client).await?;
     let health = client.check_route_health(route.route_id.as_str()).await?;
-    // As it is after the check.
-    let route = find(route.route_id.as_str(), client).await?;
     let code = if health.healthy { ExitCode::SUCCESS } else { ExitCode::from(1) };
     if output.json {
         output.json(&HealthJson::from(health));
@@ -74,10 +72,12 @@ pub(crate) async fn health(key: &str, client: &ControlClient, output: &Output) -
     let said = health.status_code.map(|s| format!(" ({s})")).unwrap_or_default();
     match health.error {
         None => output.line(&format!("● healthy  {} → {}{said}{took}", route.subdomain, route.target)),
-        Some(error) if route.sleeping => {
-            output.line(&format!("○ sleeping  {} → {}: {error}", route.subdomain, route.target))
+        Some(error) => {
+            // Whether it sleeps is known after the check, and the route may be gone by then.
+            let is_asleep = route.wake && find(route.route_id.as_str(), client).await.is_ok_and(|route| route.sleeping);
+            let standing = if is_asleep { "○ sleeping" } else { "✗ not healthy" };
+            output.line(&format!("{standing}  {} → {}: {error}", route.subdomain, route.target));
         }
-        Some(error) => output.line(&format!("✗ not healthy  {} → {}: {error}", route.subdomain, route.target)),
     }
     Ok(code)
 }
