@@ -66,14 +66,14 @@ pub use error::{HeldPort, Result, RouterError};
 pub use event::{RequestInfo, RequestObserver, RequestProtocol, RouterEvent};
 pub use health::{CheckKind, CheckOutcome, HealthChecker, HealthMonitor, HealthRecord, HealthSettings};
 pub use holder::port_holder;
-pub use home::{Home, HomeLock};
+pub use home::{Home, HomeHolder, HomeLock};
 pub use hosts::{
     HostsChange, HostsEdit, HostsEntry, HostsFollower, HostsManager, HostsOwner, HostsOwnerKind, HostsSettings,
 };
 pub use lease::{LeaseUpdate, RouteLease};
 pub use local::LocalEdgeRouter;
 pub use name::{BaseDomain, RouteName, suggest as suggest_name};
-pub use persist::SavedSettings;
+pub use persist::{SavedSettings, SavedState};
 pub use ports::PortManager;
 pub use provider::{EdgeRouterProvider, RouterControl};
 pub use proxy::{ProxyTls, ReverseProxy, Suspect};

@@ -2,6 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Write};
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::directory::Directory;
@@ -103,6 +104,19 @@ pub(super) fn tenant(directory: &Directory, port: u16) -> Option<Tenant> {
         Ok(()) => None,
         Err(_) => Some(Tenant::read(file)),
     }
+}
+
+/// Whether somebody holds the lease of a file; `None` for a file that is no lease by its name or by what is in it.
+pub(super) fn is_held(path: &Path) -> Option<bool> {
+    let port: u16 = path.file_name()?.to_str()?.parse().ok()?;
+    path.ends_with(port.to_string()).then_some(())?;
+    let file = File::open(path).ok()?;
+    let mut text = String::new();
+    (&file).take(FILE_MAX).read_to_string(&mut text).ok()?;
+    let mut lines = text.lines();
+    // A process that was killed between making it and writing it leaves it empty.
+    let is_lease = lines.next().is_none_or(|pid| pid.parse::<u32>().is_ok()) && lines.count() <= 2;
+    is_lease.then(|| file.try_lock_shared().is_err())
 }
 
 /// Labels end up in terminals, and files in what others read.

@@ -1,7 +1,7 @@
 //! Gives out ports.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::blocked::is_blocked;
@@ -37,6 +37,18 @@ impl PortManager {
     pub fn with_label(mut self, label: impl Into<String>) -> Self {
         self.label = label.into();
         self
+    }
+
+    /// The leases in a directory, of whatever process; for each whether somebody holds it. Files that are none, and links,
+    /// are left out. Blocks.
+    pub fn lease_files(lease_dir: &Path) -> Vec<(PathBuf, bool)> {
+        // One of another user is to be listed too, by whoever may read it.
+        let entries = std::fs::read_dir(lease_dir).into_iter().flatten().flatten();
+        let regular = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
+        let mut files: Vec<(PathBuf, bool)> =
+            regular.filter_map(|entry| Some((entry.path(), lease::is_held(&entry.path())?))).collect();
+        files.sort_unstable();
+        files
     }
 
     /// Leases the lowest free port of the range.

@@ -12,8 +12,9 @@ use super::authority::{Authority, AuthorityInfo};
 use super::directory::{Directory, refused};
 use super::fixed;
 use super::issued::IssuedFiles;
-use super::issuing::{AtHand, CertificateInfo, Issuing};
+use super::issuing::{AtHand, Issuing};
 use super::leaf_name::LeafName;
+use super::look::{self, CertificateInfo};
 use super::making::Making;
 use super::own::OwnCertificate;
 use super::routed::RoutedHosts;
@@ -132,6 +133,20 @@ impl TlsManager {
             Some(Ok(authority)) => Ok(Some(authority.info(&directory))),
             Some(Err(reason)) => Err(refused("use the authority of", directory.path(), reason)),
         }
+    }
+
+    /// The certificates in a directory, as [`TlsManager::list`] has them, for a look: nothing is made or changed. Blocks.
+    ///
+    /// # Errors
+    /// [`RouterError::Certificate`](crate::RouterError::Certificate) where a file cannot be read.
+    pub fn read_certificates(cert_dir: &Path) -> Result<Vec<CertificateInfo>> {
+        look::certificates_in(cert_dir)
+    }
+
+    /// What a directory holds that is ours, by name and by content: files, then the directory of those that are served.
+    /// Links are never among them. Blocks.
+    pub fn files(cert_dir: &Path) -> Vec<PathBuf> {
+        look::files(cert_dir)
     }
 
     /// Makes a new authority, constrained to the domains of the settings, in the place of the one there is, which is
