@@ -4,6 +4,7 @@ mod cli;
 mod commands;
 mod config_file;
 mod daemon;
+mod doctor;
 mod failure;
 mod output;
 mod run;

@@ -31,6 +31,12 @@ impl Output {
         let _ = writeln!(io::stdout(), "{}", printable(text));
     }
 
+    /// A line of data with a dot that says how things are.
+    pub(crate) fn dotted(&self, text: &str) {
+        let text = printable(text);
+        let _ = writeln!(io::stdout(), "{}", if self.color { colored(&text) } else { text });
+    }
+
     /// A value as one line of JSON.
     pub(crate) fn json(&self, value: &impl Serialize) {
         let text = json_text(value);

@@ -1,6 +1,7 @@
 //! The command line: one file for each of `commands/` that takes anything.
 
 mod daemon;
+mod doctor;
 mod hosts;
 mod routes;
 mod run;
@@ -99,6 +100,9 @@ pub(crate) enum Command {
     Watch(Watch),
     /// Keep the routes' names in the hosts file, for programs that do not find them by themselves.
     Hosts(Hosts),
+    /// Look at all that the router needs, and say what is wrong and which command mends it; changes nothing.
+    #[command(after_help = doctor::HELP)]
+    Doctor,
     /// Say what the router is doing.
     Status,
     /// Stop the router, and wait until it has.

@@ -1,10 +1,11 @@
 //! One file a command, or a few that are alike.
 
-mod authority;
+pub(crate) mod authority;
 mod daemon;
 mod demo;
+mod doctor;
 mod env;
-mod hosts;
+pub(crate) mod hosts;
 mod logs;
 mod look;
 mod port;
@@ -13,7 +14,7 @@ mod run;
 mod sample;
 pub(crate) mod serve;
 mod settings;
-mod tls;
+pub(crate) mod tls;
 
 use std::process::ExitCode;
 
@@ -57,6 +58,7 @@ pub(crate) fn run(cli: Cli, output: &Output) -> Outcome {
             Command::Watch(Watch { requests: true }) => look::watch_requests(reach, output).await,
             Command::Hosts(args) => hosts::run(args, cli.home.is_some(), &home, &client, output).await,
             Command::Port(args) => port::port(&args, &reach.client().await?, output).await,
+            Command::Doctor => doctor::run(&home, cli.home.is_some(), output).await,
             Command::Status => daemon::status(&client, &home, output).await,
             Command::Stop(args) => daemon::stop(&args, &client, &home, output).await,
             Command::Tls(command) => tls::run(command, output),

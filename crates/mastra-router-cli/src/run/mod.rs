@@ -22,11 +22,12 @@ use mastra_router::{Home, InvokingUser, RouteConfig, RouteLease, default_cert_di
 use self::claim::Claim;
 use self::port::LeasedPort;
 use self::processes::RunId;
-pub(crate) use self::processes::VARIABLE as MARKER;
+pub(crate) use self::processes::{VARIABLE as MARKER, left_behind};
 use self::project::Project;
 pub(crate) use self::prune::prune;
 use self::serving::Serving;
 use self::signals::Signals;
+pub(crate) use self::sockets::is_taken_from;
 use self::supervisor::Supervisor;
 use crate::cli::Run;
 use crate::daemon::reach::Reach;

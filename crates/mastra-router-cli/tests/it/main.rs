@@ -11,6 +11,7 @@ mod commands;
 mod config;
 mod daemon;
 mod demo;
+mod doctor;
 mod ending;
 mod home;
 mod hosts;

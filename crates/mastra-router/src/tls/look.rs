@@ -11,7 +11,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 
 use super::authority::{self, AUTHORITY, CERTIFICATE};
-use super::directory::{Directory, UNFINISHED};
+use super::directory::{Directory, UNFINISHED, read_text, refused};
 use super::issued;
 use super::issuing::{ISSUE_LOCK, LEAVES};
 use super::validity::{Validity, system_time};
@@ -48,6 +48,17 @@ pub(super) fn certificates(directory: &Directory, leaves: Option<&Directory>) ->
 pub(super) fn certificates_in(cert_dir: &Path) -> Result<Vec<CertificateInfo>> {
     let Some(directory) = Directory::at(cert_dir) else { return Ok(Vec::new()) };
     certificates(&directory, Directory::at(&cert_dir.join(LEAVES)).as_ref())
+}
+
+/// When the first certificate of a file begins and ends.
+pub(super) fn validity(file: &Path) -> Result<(SystemTime, SystemTime)> {
+    let text = fs::File::open(file).and_then(read_text).map_err(|error| refused("read", file, error))?;
+    let der =
+        CertificateDer::from_pem_slice(text.as_bytes()).map_err(|_| refused("read", file, "it has no certificate"))?;
+    let (_, certificate) =
+        X509Certificate::from_der(&der).map_err(|_| refused("read", file, "its certificate cannot be read"))?;
+    let Validity { not_before, not_after } = Validity::of(&certificate);
+    Ok((system_time(not_before), system_time(not_after)))
 }
 
 /// The files in a directory that are ours by their names and by what is in them, and then the directories that are ours. A

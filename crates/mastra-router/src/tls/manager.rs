@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustls::ServerConfig;
 use tokio::runtime::Handle;
@@ -141,6 +142,14 @@ impl TlsManager {
     /// [`RouterError::Certificate`](crate::RouterError::Certificate) where a file cannot be read.
     pub fn read_certificates(cert_dir: &Path) -> Result<Vec<CertificateInfo>> {
         look::certificates_in(cert_dir)
+    }
+
+    /// From when until when the first certificate of a PEM file is valid, as it says itself.
+    ///
+    /// # Errors
+    /// [`RouterError::Certificate`](crate::RouterError::Certificate) where there is none that can be read.
+    pub fn read_validity(file: &Path) -> Result<(SystemTime, SystemTime)> {
+        look::validity(file)
     }
 
     /// What a directory holds that is ours, by name and by content: files, then the directory of those that are served.
