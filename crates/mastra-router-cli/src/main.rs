@@ -8,6 +8,7 @@ mod doctor;
 mod failure;
 mod output;
 mod run;
+mod service;
 
 use std::process::ExitCode;
 

@@ -6,6 +6,7 @@ mod hosts;
 mod routes;
 mod run;
 mod serve;
+mod service;
 mod tls;
 mod values;
 
@@ -18,6 +19,7 @@ pub(crate) use hosts::{Hosts, HostsCommand};
 pub(crate) use routes::{Add, Key, Keys, List, Port, Update, Watch};
 pub(crate) use run::{Prune, Run};
 pub(crate) use serve::{Demo, HostsFile, IdleExit, Serve, ServeTls, StartedBy, Strategy};
+pub(crate) use service::{Install, ManagerKind, Scope, Service, ServiceUninstall};
 pub(crate) use tls::{CertDir, Env, Issue, Kind, Renew, Shell, Stores, Tls, Trust, TrustStatus, Untrust};
 pub(crate) use values::idle_exit;
 
@@ -103,6 +105,9 @@ pub(crate) enum Command {
     /// Look at all that the router needs, and say what is wrong and which command mends it; changes nothing.
     #[command(after_help = doctor::HELP)]
     Doctor,
+    /// Have the service manager of the system run the router.
+    #[command(subcommand)]
+    Service(Service),
     /// Say what the router is doing.
     Status,
     /// Stop the router, and wait until it has.

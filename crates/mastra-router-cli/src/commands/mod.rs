@@ -13,7 +13,8 @@ mod routes;
 mod run;
 mod sample;
 pub(crate) mod serve;
-mod settings;
+pub(crate) mod service;
+pub(crate) mod settings;
 pub(crate) mod tls;
 
 use std::process::ExitCode;
@@ -59,6 +60,7 @@ pub(crate) fn run(cli: Cli, output: &Output) -> Outcome {
             Command::Hosts(args) => hosts::run(args, cli.home.is_some(), &home, &client, output).await,
             Command::Port(args) => port::port(&args, &reach.client().await?, output).await,
             Command::Doctor => doctor::run(&home, cli.home.is_some(), output).await,
+            Command::Service(command) => service::run(command, &home, output).await,
             Command::Status => daemon::status(&client, &home, output).await,
             Command::Stop(args) => daemon::stop(&args, &client, &home, output).await,
             Command::Tls(command) => tls::run(command, output),
