@@ -9,6 +9,7 @@ mod failure;
 mod output;
 mod run;
 mod service;
+mod uninstall;
 
 use std::process::ExitCode;
 

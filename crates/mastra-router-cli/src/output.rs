@@ -64,9 +64,14 @@ impl Output {
         }
     }
 
+    /// Whether there is a terminal to ask on.
+    pub(crate) fn asks(&self) -> bool {
+        io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+
     /// Asks a person, where there is one; `None` where there is no terminal to ask on.
     pub(crate) fn confirm(&self, question: &str) -> Option<bool> {
-        if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        if !self.asks() {
             return None;
         }
         let _ = write!(io::stderr(), "{} [y/N] ", printable(question)).and_then(|()| io::stderr().flush());

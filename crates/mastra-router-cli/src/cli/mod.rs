@@ -8,6 +8,7 @@ mod run;
 mod serve;
 mod service;
 mod tls;
+mod uninstall;
 mod values;
 
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ pub(crate) use run::{Prune, Run};
 pub(crate) use serve::{Demo, HostsFile, IdleExit, Serve, ServeTls, StartedBy, Strategy};
 pub(crate) use service::{Install, ManagerKind, Scope, Service, ServiceUninstall};
 pub(crate) use tls::{CertDir, Env, Issue, Kind, Renew, Shell, Stores, Tls, Trust, TrustStatus, Untrust};
+pub(crate) use uninstall::Uninstall;
 pub(crate) use values::idle_exit;
 
 /// Of this command.
@@ -108,6 +110,9 @@ pub(crate) enum Command {
     /// Have the service manager of the system run the router.
     #[command(subcommand)]
     Service(Service),
+    /// Remove all that the router has ever written on this machine.
+    #[command(after_help = uninstall::HELP)]
+    Uninstall(Uninstall),
     /// Say what the router is doing.
     Status,
     /// Stop the router, and wait until it has.

@@ -57,7 +57,7 @@ impl Place {
         Err(Failure { hint: Some(hint), ..Failure::failed("CERTIFICATE_ERROR", message) })
     }
 
-    pub(super) fn stores(&self, kinds: &[StoreKind]) -> TrustStores {
+    pub(crate) fn stores(&self, kinds: &[StoreKind]) -> TrustStores {
         TrustStores::find(&self.machine, &self.cert_dir, kinds)
     }
 
@@ -211,7 +211,7 @@ pub(super) fn renew(args: &Renew, output: &Output) -> Outcome {
 }
 
 /// The hint for files speaks of the router's home, which is not meant here.
-pub(super) fn unhinted(error: RouterError) -> Failure {
+pub(crate) fn unhinted(error: RouterError) -> Failure {
     let is_file = matches!(error, RouterError::File { .. });
     let failure = Failure::from(error);
     if is_file {

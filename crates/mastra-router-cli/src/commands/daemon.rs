@@ -19,6 +19,8 @@ use crate::output::Output;
 const PROGRESS_AFTER: Duration = Duration::from_secs(1);
 /// How long a router that is in the way may take for its end.
 const STOP_MOST: Duration = Duration::from_secs(30);
+/// One that runs answers within milliseconds.
+const ANSWER_MOST: Duration = Duration::from_secs(2);
 
 pub(crate) async fn start(home: &Home, output: &Output) -> Outcome {
     match spawn::find_or_start(home, in_background, output).await? {
@@ -201,11 +203,17 @@ pub(crate) async fn stop(args: &Stop, client: &ControlClient, home: &Home, outpu
     Ok(ExitCode::SUCCESS)
 }
 
+/// The router of a home, if it answers soon: what is stopped by hand is no reason to wait for good.
+pub(crate) async fn answering(home: &Home) -> Option<RouterJson> {
+    let client = ControlClient::new(home);
+    tokio::time::timeout(ANSWER_MOST, client.status()).await.ok()?.ok()
+}
+
 /// Waits for the end of a router that was asked to stop, whoever's home it has.
 ///
 /// # Errors
 /// `STOP_TIMEOUT`.
-pub(super) async fn until_ended(home: &Home, pid: u32) -> Result<(), Failure> {
+pub(crate) async fn until_ended(home: &Home, pid: u32) -> Result<(), Failure> {
     let began = Instant::now();
     while home.holder()? != HomeHolder::Nobody {
         if began.elapsed() > STOP_MOST {

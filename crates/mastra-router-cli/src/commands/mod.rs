@@ -1,7 +1,7 @@
 //! One file a command, or a few that are alike.
 
 pub(crate) mod authority;
-mod daemon;
+pub(crate) mod daemon;
 mod demo;
 mod doctor;
 mod env;
@@ -16,6 +16,7 @@ pub(crate) mod serve;
 pub(crate) mod service;
 pub(crate) mod settings;
 pub(crate) mod tls;
+mod uninstall;
 
 use std::process::ExitCode;
 
@@ -61,6 +62,7 @@ pub(crate) fn run(cli: Cli, output: &Output) -> Outcome {
             Command::Port(args) => port::port(&args, &reach.client().await?, output).await,
             Command::Doctor => doctor::run(&home, cli.home.is_some(), output).await,
             Command::Service(command) => service::run(command, &home, output).await,
+            Command::Uninstall(args) => uninstall::run(args, cli.home.is_some(), &home, output).await,
             Command::Status => daemon::status(&client, &home, output).await,
             Command::Stop(args) => daemon::stop(&args, &client, &home, output).await,
             Command::Tls(command) => tls::run(command, output),

@@ -8,7 +8,7 @@ use mastra_router::{Home, HomeHolder, InvokingUser};
 use serde_json::json;
 
 use super::Outcome;
-use super::daemon::until_ended;
+use super::daemon::{answering, until_ended};
 use crate::cli::{Install, Scope, Service, ServiceUninstall};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
@@ -25,19 +25,23 @@ pub(crate) async fn run(command: Service, home: &Home, output: &Output) -> Outco
 async fn install(args: &Install, home: &Home, output: &Output) -> Outcome {
     let manager = service::manager(&args.scope, home)?;
     let definition = Definition::new(&args.serve, home, args.scope.system)?;
-    let files = manager.files(&definition);
+    let files = service::files(&*manager, &definition)?;
     if args.dry_run {
         let before = service::installed(&*manager)?;
         let changing = if before.is_empty() { Vec::new() } else { manager.before_change() };
         let is_changed = before != files;
-        let changing = changing.into_iter().filter(|_| is_changed);
-        show(&files, &changing.chain(manager.installing(is_changed)).collect::<Vec<_>>(), output);
+        let mut commands = Vec::new();
+        if answering(home).await.is_some() && !is_run_by(&*manager, &before, &files) {
+            commands.push(CommandLine::new(["mastra-router", "stop"]));
+        }
+        commands.extend(changing.into_iter().filter(|_| is_changed));
+        commands.extend(manager.installing(is_changed));
+        show(&files, &commands, output);
         return Ok(ExitCode::SUCCESS);
     }
     may_change(&args.scope, "install")?;
     service::check(&*manager)?;
-    let is_running = service::installed(&*manager)? == files && service::state(&*manager).running == Some(true);
-    if !is_running {
+    if !is_run_by(&*manager, &service::installed(&*manager)?, &files) {
         make_room(home, output).await?;
     }
     service::install(&*manager, &files)?;
@@ -59,12 +63,16 @@ async fn install(args: &Install, home: &Home, output: &Output) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Whether the service is as it should be and runs.
+fn is_run_by(manager: &dyn Manager, before: &[ServiceFile], files: &[ServiceFile]) -> bool {
+    before == files && service::state(manager).running == Some(true)
+}
+
 /// A router that was started otherwise has the home that the service needs. Its routes are saved.
 async fn make_room(home: &Home, output: &Output) -> Result<(), Failure> {
-    let client = ControlClient::new(home);
-    let Ok(router) = client.status().await else { return Ok(()) };
+    let Some(router) = answering(home).await else { return Ok(()) };
     output.say(&format!("stopping the router that runs (pid {}); the service's has its routes", router.pid));
-    client.stop().await?;
+    ControlClient::new(home).stop().await?;
     until_ended(home, router.pid).await
 }
 

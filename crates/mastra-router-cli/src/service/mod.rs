@@ -57,6 +57,10 @@ pub(crate) trait Manager {
     /// Where its files are, if they are.
     fn paths(&self) -> Vec<PathBuf>;
     fn files(&self, definition: &Definition) -> Vec<ServiceFile>;
+    /// Why the manager cannot run this.
+    fn refuses(&self, _definition: &Definition) -> Option<&'static str> {
+        None
+    }
     /// Succeeds where the manager is there, and changes nothing.
     fn probe(&self) -> CommandLine;
     /// Before files that are there already are changed; these may fail.
@@ -120,6 +124,20 @@ pub(crate) fn manager(scope: &Scope, home: &Home) -> Result<Box<dyn Manager>, Fa
             Box::new(TaskScheduler { dir: dir(home.path().to_owned()), user })
         }
     })
+}
+
+/// What the manager's files are to be.
+///
+/// # Errors
+/// `SERVICE_UNSUPPORTED` where the manager cannot run it.
+pub(crate) fn files(manager: &dyn Manager, definition: &Definition) -> Result<Vec<ServiceFile>, Failure> {
+    match manager.refuses(definition) {
+        None => Ok(manager.files(definition)),
+        Some(why) => Err(Failure {
+            hint: Some("move the command to another directory".to_owned()),
+            ..Failure::failed("SERVICE_UNSUPPORTED", format!("{} cannot be run: {why}", definition.program))
+        }),
+    }
 }
 
 /// The files of ours that are there.

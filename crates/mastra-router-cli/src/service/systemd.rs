@@ -68,27 +68,27 @@ impl Manager for Systemd {
         files
     }
 
+    fn refuses(&self, definition: &Definition) -> Option<&'static str> {
+        let special = |c: char| matches!(c, '"' | '\'' | '\\') || c.is_ascii_control();
+        definition.program.contains(special).then_some("systemd runs no program with quotes or backslashes in its path")
+    }
+
     fn probe(&self) -> CommandLine {
         self.systemctl(&["show-environment"])
     }
 
     fn installing(&self, is_changed: bool) -> Vec<CommandLine> {
         let units: &[&str] = if self.system { &[SOCKET, SERVICE] } else { &[SERVICE] };
-        let enable = self.systemctl(&[&["enable", "--now"], units].concat());
-        if !is_changed {
-            return vec![enable];
+        let enable = || self.systemctl(&[&["enable", "--now"], units].concat());
+        let reload = || self.systemctl(&["daemon-reload"]);
+        match (is_changed, self.system) {
+            (false, _) => vec![enable()],
+            // A socket whose addresses change has to let go of the old ones before.
+            (true, true) => vec![reload(), self.systemctl(&["stop", SERVICE, SOCKET]), enable()],
+            (true, false) => {
+                vec![reload(), self.systemctl(&["enable", SERVICE]), self.systemctl(&["restart", SERVICE])]
+            }
         }
-        let reload = self.systemctl(&["daemon-reload"]);
-        // A socket whose addresses change has to let go of the old ones before.
-        let mut all = vec![reload];
-        if self.system {
-            all.push(self.systemctl(&["stop", SERVICE, SOCKET]));
-        }
-        all.push(enable);
-        if !self.system {
-            all.push(self.systemctl(&["restart", SERVICE]));
-        }
-        all
     }
 
     fn removing(&self) -> Vec<CommandLine> {

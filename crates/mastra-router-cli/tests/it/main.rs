@@ -23,5 +23,7 @@ mod run;
 mod run_names;
 mod run_signals;
 mod saved;
+mod service;
 mod terminal;
 mod trust;
+mod uninstall;
