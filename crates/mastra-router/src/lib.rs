@@ -74,7 +74,7 @@ pub use lease::{LeaseUpdate, RouteLease};
 pub use local::LocalEdgeRouter;
 pub use name::{BaseDomain, RouteName, suggest as suggest_name};
 pub use persist::{SavedSettings, SavedState};
-pub use ports::PortManager;
+pub use ports::{LeaseFile, PortManager};
 pub use provider::{EdgeRouterProvider, RouterControl};
 pub use proxy::{ProxyTls, ReverseProxy, Suspect};
 pub use registry::RouteRegistry;

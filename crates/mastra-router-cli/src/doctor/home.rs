@@ -108,7 +108,7 @@ pub(super) fn saved(scene: &Scene) -> Vec<Finding> {
         }
     }
     let leases = PortManager::lease_files(&default_lease_dir());
-    let ended: Vec<String> = leases.iter().filter(|(_, held)| !held).map(|(path, _)| quoted(path)).collect();
+    let ended: Vec<String> = leases.iter().filter(|lease| !lease.is_held).map(|lease| quoted(&lease.path)).collect();
     if let [first, ..] = &ended[..] {
         let what = if ended.len() == 1 { "lease of a port" } else { "leases of ports" };
         let message = format!("{} {what} left by processes that were killed; they hold nothing", ended.len());

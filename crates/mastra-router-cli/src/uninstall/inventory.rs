@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use mastra_router::trust::{CaCertificate, Fingerprint, Mode, Outcome as Became, StoreKind, StoreOutcome, TrustStores};
 use mastra_router::{
-    Home, HostsEdit, HostsManager, HostsOwner, HostsSettings, InvokingUser, PortManager, SavedState, TlsManager,
-    default_lease_dir,
+    Home, HostsEdit, HostsManager, HostsOwner, HostsSettings, InvokingUser, LeaseFile, PortManager, SavedState,
+    TlsManager, default_lease_dir,
 };
 
 use super::plan::{Kind, Outcome, Report};
@@ -121,10 +121,10 @@ impl Inventory {
             inventory.add(Kind::Backups, &dir, HostsManager::backup_files);
         }
         let lease_dir = default_lease_dir();
-        let is_home = inventory.is_home;
-        inventory.add(Kind::State, home.path(), |_| if is_home { files_of(home) } else { Vec::new() });
+        let (is_home, router) = (inventory.is_home, inventory.router);
+        inventory.add(Kind::State, home.path(), |_| if is_home { files_of(home, router) } else { Vec::new() });
         if lease_dir.parent() != Some(home.path()) || !is_home {
-            inventory.add(Kind::State, &lease_dir, leases);
+            inventory.add(Kind::State, &lease_dir, |dir| leases(dir, router));
         }
         inventory.parents = [user.home.join(".mastra/router"), user.home.join(".mastra")].into();
         if user.sudo.is_some() {
@@ -183,7 +183,8 @@ impl Inventory {
             } else if is_ours {
                 let others = others.into_iter().filter(|path| !known_dir(path, root));
                 self.kept.extend(others.map(|path| {
-                    let is_held = PortManager::lease_files(&dir).iter().any(|(lease, held)| *lease == path && *held);
+                    let is_held =
+                        PortManager::lease_files(&dir).iter().any(|lease| lease.path == path && lease.is_held);
                     let reason = if is_held { "a process has leased this port" } else { "it is not of mastra-router" };
                     (path, reason.to_owned())
                 }));
@@ -265,7 +266,7 @@ fn is_home(home: &Home) -> bool {
 }
 
 /// The files of a home, and then the directories that are its own.
-fn files_of(home: &Home) -> Vec<PathBuf> {
+fn files_of(home: &Home, router: Option<u32>) -> Vec<PathBuf> {
     let dir = home.path();
     let is = |path: &PathBuf, kind: fn(&fs::FileType) -> bool| {
         fs::symlink_metadata(path).is_ok_and(|meta| kind(&meta.file_type()))
@@ -289,15 +290,22 @@ fn files_of(home: &Home) -> Vec<PathBuf> {
     }
     let ports = default_lease_dir();
     if ports.parent() == Some(dir) && is(&ports, fs::FileType::is_dir) {
-        files.extend(leases(&ports));
+        files.extend(leases(&ports, router));
         files.push(ports);
     }
     files
 }
 
-/// The leases that nobody holds: those of other routers stay.
-fn leases(dir: &Path) -> Vec<PathBuf> {
-    PortManager::lease_files(dir).into_iter().filter(|(_, held)| !held).map(|(path, _)| path).collect()
+/// The leases that nobody holds when the router has ended: those of others stay.
+fn leases(dir: &Path, router: Option<u32>) -> Vec<PathBuf> {
+    let ends = |lease: &LeaseFile| !lease.is_held || (router.is_some() && lease.pid == router);
+    PortManager::lease_files(dir).into_iter().filter(ends).map(|lease| lease.path).collect()
+}
+
+/// The leases that somebody holds.
+pub(super) fn held_leases() -> Vec<PathBuf> {
+    let held = PortManager::lease_files(&default_lease_dir()).into_iter().filter(|lease| lease.is_held);
+    held.map(|lease| lease.path).collect()
 }
 
 fn is_directory(path: &Path) -> bool {

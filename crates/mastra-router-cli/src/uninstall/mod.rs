@@ -15,6 +15,7 @@ use mastra_router::{Home, HomeHolder, HomeLock, HostsEdit, InvokingUser, RouterE
 
 use self::files::remove;
 pub(crate) use self::inventory::Inventory;
+use self::inventory::held_leases;
 pub(crate) use self::plan::{Item, Kind, Outcome, Report};
 use crate::commands::daemon::{answering, until_ended};
 use crate::failure::Failure;
@@ -43,11 +44,15 @@ pub(crate) async fn apply(inventory: Inventory, home: &Home) -> Result<Report, F
             report.kept.extend(group.roots().map(|path| (path, reason.to_owned())));
             continue;
         }
+        // As it was shown; the backup of the last change is nobody's.
+        let item = Item::files(&group);
         if group.kind == Kind::Backups {
             group.add(made.clone());
         }
         let mut failed: Vec<(PathBuf, String)> = Vec::new();
-        for path in group.files.iter().chain(&group.dirs) {
+        // One may have been taken just now.
+        let held = if group.kind == Kind::State { held_leases() } else { Vec::new() };
+        for path in group.files.iter().chain(&group.dirs).filter(|path| !held.contains(path)) {
             if let Err(error) = remove(path) {
                 failed.push((path.clone(), error.to_string()));
             }
@@ -56,7 +61,7 @@ pub(crate) async fn apply(inventory: Inventory, home: &Home) -> Result<Report, F
             None => Outcome::Removed,
             Some((path, why)) => Outcome::failed(format!("{}: {why}", path.display())),
         };
-        report.items.push((Item::files(&group), outcome));
+        report.items.push((item, outcome));
     }
     // Directories that were made for others of these go when those have gone.
     inventory.parents.iter().for_each(|dir| drop(remove(dir)));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::blocked::is_blocked;
-use super::lease::{self, Lease};
+use super::lease::{self, Lease, LeaseFile};
 use super::probe;
 use crate::config::PortRange;
 use crate::directory::Directory;
@@ -39,15 +39,12 @@ impl PortManager {
         self
     }
 
-    /// The leases in a directory, of whatever process; for each whether somebody holds it. Files that are none, and links,
-    /// are left out. Blocks.
-    pub fn lease_files(lease_dir: &Path) -> Vec<(PathBuf, bool)> {
-        // One of another user is to be listed too, by whoever may read it.
+    /// The leases in a directory, of whatever process, by path. Files that are none, and links, are left out. Blocks.
+    pub fn lease_files(lease_dir: &Path) -> Vec<LeaseFile> {
         let entries = std::fs::read_dir(lease_dir).into_iter().flatten().flatten();
         let regular = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
-        let mut files: Vec<(PathBuf, bool)> =
-            regular.filter_map(|entry| Some((entry.path(), lease::is_held(&entry.path())?))).collect();
-        files.sort_unstable();
+        let mut files: Vec<LeaseFile> = regular.filter_map(|entry| LeaseFile::read(entry.path())).collect();
+        files.sort_unstable_by(|one, other| one.path.cmp(&other.path));
         files
     }
 
