@@ -117,12 +117,7 @@ pub(crate) fn manager(scope: &Scope, home: &Home) -> Result<Box<dyn Manager>, Fa
             log: user.home.join("Library/Logs/mastra-router.log"),
             uid: user.sudo.map_or_else(|| rustix::process::getuid().as_raw(), |(uid, _)| uid),
         }),
-        ManagerKind::TaskScheduler => {
-            let name = std::env::var("USERNAME").ok().filter(|name| !name.is_empty());
-            let domain = std::env::var("USERDOMAIN").ok().filter(|domain| !domain.is_empty());
-            let user = name.map(|name| domain.map_or_else(|| name.clone(), |domain| format!("{domain}\\{name}")));
-            Box::new(TaskScheduler { dir: dir(home.path().to_owned()), user })
-        }
+        ManagerKind::TaskScheduler => Box::new(TaskScheduler::of_this_user(dir(home.path().to_owned()))),
     })
 }
 

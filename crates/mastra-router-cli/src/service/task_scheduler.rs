@@ -15,9 +15,9 @@ const TASK: &str = "mastra-router";
 #[derive(Debug)]
 pub(super) struct TaskScheduler {
     /// Where the file is kept that the task was made from.
-    pub(super) dir: PathBuf,
+    dir: PathBuf,
     /// Whose logon begins it: `DOMAIN\user`.
-    pub(super) user: Option<String>,
+    user: Option<String>,
 }
 
 impl Manager for TaskScheduler {
@@ -84,6 +84,15 @@ impl Manager for TaskScheduler {
 }
 
 impl TaskScheduler {
+    pub(super) fn of_this_user(dir: PathBuf) -> Self {
+        let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let user = set("USERNAME").map(|name| match set("USERDOMAIN") {
+            Some(domain) => format!("{domain}\\{name}"),
+            None => name,
+        });
+        Self { dir, user }
+    }
+
     fn xml(&self, definition: &Definition) -> String {
         let user = self.user.as_deref().map(|user| format!("<UserId>{}</UserId>", escaped(user))).unwrap_or_default();
         let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-16\"?>\n");

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::router::{Desk, Ran, Router, Running};
 use crate::service::{SYSTEMCTL, command, run, with_tool};
+use crate::trust::{holds_ours, with_database};
 
 const PLAIN: &str = "127.0.0.1\tlocalhost\n";
 
@@ -206,6 +208,62 @@ fn what_could_not_be_done_is_told() {
     assert_eq!(fs::read_to_string(desk.path("hosts")).unwrap(), broken);
     assert!(backup.exists(), "it may be what mends the file");
     assert!(!desk.home().exists(), "the others went");
+}
+
+#[test]
+fn an_authority_is_trusted_nowhere_before_it_goes() {
+    let Some((desk, database)) = with_database() else { return };
+    desk.write("hosts", PLAIN);
+    desk.run(["tls", "trust", "--only", "nss"]).ok();
+    assert!(holds_ours(&database));
+    let certs = desk.path(".mastra/certs");
+    // Its store cannot be changed.
+    fs::create_dir(desk.path("bin")).unwrap();
+    let real = "/usr/bin/certutil";
+    let tool =
+        desk.write("bin/certutil", &format!("#!/bin/sh\ncase \"$*\" in *-D*) exit 1;; esac\nexec {real} \"$@\"\n"));
+    fs::set_permissions(tool, fs::Permissions::from_mode(0o755)).unwrap();
+    let ran = uninstall(&desk, &["--yes"]).failed(1, "UNINSTALL_INCOMPLETE", &["1 of 1 could not be removed"]);
+    assert!(ran.stdout.contains("not removed    the authority in Chrome ~/.pki/nssdb"), "{ran:?}");
+    assert!(
+        ran.stdout.contains("stays ") && certs.join("trusted").exists() && certs.join("ca.pem").exists(),
+        "{ran:?}"
+    );
+    fs::remove_file(desk.path("bin/certutil")).unwrap();
+
+    let dry = uninstall(&desk, &["--dry-run"]).ok().stdout;
+    assert!(dry.starts_with("would remove   the authority in Chrome ~/.pki/nssdb\n"), "{dry}");
+    assert!(holds_ours(&database));
+    // The record is enough.
+    fs::remove_file(certs.join("ca.pem")).unwrap();
+    let done = uninstall(&desk, &[]).ok();
+    assert!(done.stdout.contains("removed        the authority in Chrome ~/.pki/nssdb"), "{done:?}");
+    assert!(!holds_ours(&database) && !certs.exists());
+    assert_eq!(uninstall(&desk, &[]).ok().stderr, "nothing to remove\n");
+}
+
+#[test]
+fn what_takes_root_is_left_with_its_command() {
+    let desk = Desk::new();
+    let hosts = "# BEGIN MASTRA LOCAL ROUTING\n127.0.0.1 a.test\n# END MASTRA LOCAL ROUTING\n";
+    let file = desk.write("hosts", hosts);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o444)).unwrap();
+    let mut ask = command(&desk, &["uninstall", "--yes"]);
+    ask.env("MASTRA_ROUTER_HOSTS_FILE", &file);
+    let mut dry = command(&desk, &["uninstall", "--dry-run"]);
+    dry.env("MASTRA_ROUTER_HOSTS_FILE", &file);
+    if rustix::process::geteuid().is_root() {
+        // Root may do all of it.
+        chown(desk.path(""), Some(12_345), Some(12_345)).unwrap();
+        ask.uid(12_345).gid(12_345);
+        dry.uid(12_345).gid(12_345);
+    }
+    let dry = Running::spawn(&mut dry).ended().ok();
+    assert!(dry.stdout.contains("needs root     1 name in"), "{dry:?}");
+    let hint = format!("uninstall --yes --home {} --hosts-file {}", desk.home().display(), file.display());
+    let ran = Running::spawn(&mut ask).ended().failed(5, "NEEDS_PRIVILEGE", &["hint: sudo ", &hint]);
+    assert!(ran.stdout.contains("needs root     1 name in"), "{ran:?}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), hosts);
 }
 
 #[test]
