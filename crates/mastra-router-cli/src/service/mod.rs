@@ -105,13 +105,7 @@ pub(crate) fn manager(scope: &Scope, home: &Home) -> Result<Box<dyn Manager>, Fa
         ManagerKind::Systemd if scope.system => {
             Box::new(Systemd { dir: dir("/etc/systemd/system".into()), system: true })
         }
-        ManagerKind::Systemd => {
-            let config = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from);
-            // Under sudo it is root's.
-            let config = config.filter(|dir| dir.is_absolute() && user.sudo.is_none());
-            let config = config.unwrap_or_else(|| user.home.join(".config"));
-            Box::new(Systemd { dir: dir(config.join("systemd/user")), system: false })
-        }
+        ManagerKind::Systemd => Box::new(Systemd { dir: dir(systemd::user_dir(&user)), system: false }),
         ManagerKind::Launchd => Box::new(Launchd {
             dir: dir(user.home.join("Library/LaunchAgents")),
             log: user.home.join("Library/Logs/mastra-router.log"),

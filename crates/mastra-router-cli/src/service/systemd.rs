@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use mastra_router::InvokingUser;
 use mastra_router::trust::CommandLine;
 
 use super::definition::Definition;
@@ -113,6 +114,14 @@ impl Manager for Systemd {
             false => self.systemctl(&["status", SERVICE]),
         }
     }
+}
+
+/// Where units of the user are.
+pub(super) fn user_dir(user: &InvokingUser) -> PathBuf {
+    let config = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from);
+    // Under sudo it is root's.
+    let config = config.filter(|dir| dir.is_absolute() && user.sudo.is_none());
+    config.unwrap_or_else(|| user.home.join(".config")).join("systemd/user")
 }
 
 impl Systemd {

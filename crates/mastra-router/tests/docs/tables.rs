@@ -161,7 +161,9 @@ fn codes(source: &str) -> BTreeSet<String> {
     let code = source.split("#[cfg(test)]").next().unwrap();
     let literals = code.split('"').skip(1).step_by(2);
     let is_code = |text: &&str| {
-        text.len() > 4 && text.bytes().all(|b| b.is_ascii_uppercase() || b == b'_') && !matches!(*text, "DELETE")
+        text.len() > 4
+            && text.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')
+            && !matches!(*text, "DELETE" | "LC_ALL")
     };
     literals.filter(is_code).map(str::to_owned).collect()
 }
