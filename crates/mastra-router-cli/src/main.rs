@@ -4,11 +4,14 @@ mod cli;
 mod commands;
 mod config_file;
 mod daemon;
+mod doctor;
 mod failure;
 mod init;
 mod output;
 mod project_file;
 mod run;
+mod service;
+mod uninstall;
 mod up;
 mod workspace;
 

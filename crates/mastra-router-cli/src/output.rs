@@ -35,6 +35,12 @@ impl Output {
         let _ = writeln!(io::stdout(), "{}", printable(text));
     }
 
+    /// A line of data with a dot that says how things are.
+    pub(crate) fn dotted(&self, text: &str) {
+        let text = printable(text);
+        let _ = writeln!(io::stdout(), "{}", if self.color { colored(&text) } else { text });
+    }
+
     /// A value as one line of JSON.
     pub(crate) fn json(&self, value: &impl Serialize) {
         let text = json_text(value);
@@ -70,9 +76,14 @@ impl Output {
         }
     }
 
+    /// Whether there is a terminal to ask on.
+    pub(crate) fn asks(&self) -> bool {
+        io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+
     /// Asks a person, where there is one; `None` where there is no terminal to ask on.
     pub(crate) fn confirm(&self, question: &str) -> Option<bool> {
-        if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        if !self.asks() {
             return None;
         }
         let _ = write!(io::stderr(), "{} [y/N] ", printable(question)).and_then(|()| io::stderr().flush());

@@ -19,6 +19,15 @@ pub struct Home {
     is_anothers: bool,
 }
 
+/// Who has a home.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HomeHolder {
+    /// Nobody.
+    Nobody,
+    /// A process, with its pid where it is told.
+    Process(Option<u32>),
+}
+
 /// The right to be the router of a home; given up when dropped, and by the system when the process ends in any way.
 #[derive(Debug)]
 pub struct HomeLock {
@@ -51,6 +60,39 @@ impl Home {
         self.path.join("control.sock")
     }
 
+    /// Where the lock is.
+    pub fn lock_path(&self) -> PathBuf {
+        self.path.join("router.lock")
+    }
+
+    /// Who has the home. Nothing is made or written; to know it, the lock is tried, so that for a moment an attempt to take
+    /// the home fails.
+    ///
+    /// # Errors
+    /// [`RouterError::File`] where there is a lock that cannot be looked at.
+    pub fn holder(&self) -> Result<HomeHolder> {
+        let path = self.lock_path();
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(no_follow());
+        let file = match options.open(&path) {
+            Ok(file) => file,
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(HomeHolder::Nobody);
+            }
+            Err(source) => return Err(RouterError::File { action: "open", path, source }),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(HomeHolder::Nobody),
+            Err(TryLockError::WouldBlock) => {
+                let mut pid = String::new();
+                // Only told to people; what counts is the lock.
+                let _ = file.take(20).read_to_string(&mut pid);
+                Ok(HomeHolder::Process(pid.trim().parse().ok()))
+            }
+            Err(TryLockError::Error(source)) => Err(RouterError::File { action: "lock", path, source }),
+        }
+    }
+
     /// Makes the directory, if need be, and takes it for this process.
     ///
     /// # Errors
@@ -67,14 +109,13 @@ impl Home {
             let source = io::Error::new(io::ErrorKind::InvalidFilename, "its path is longer than 107 bytes");
             return Err(RouterError::File { action: "create the socket", path: socket, source });
         }
-        let path = self.path.join("router.lock");
+        let path = self.lock_path();
         let failed = |action| {
             let path = path.clone();
             move |source| RouterError::File { action, path, source }
         };
-        let flags = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default();
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags);
+        options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(no_follow());
         let file = options.open(&path).map_err(failed("open"))?;
         match file.try_lock() {
             Ok(()) => {}
@@ -98,7 +139,7 @@ impl Home {
     /// [`RouterError::HomeInUse`] where the file is not the lock of this home, or does not hold it.
     pub fn take_over(&self, file: File) -> Result<HomeLock> {
         let in_use = || RouterError::HomeInUse { home: self.path.clone(), pid: None };
-        let path = self.path.join("router.lock");
+        let path = self.lock_path();
         let failed = |source| RouterError::File { action: "use", path: path.clone(), source };
         let (named, given) = (fs::symlink_metadata(&path).map_err(failed)?, file.metadata().map_err(failed)?);
         // A copy of a descriptor that holds the lock can lock it again.
@@ -136,6 +177,10 @@ impl Home {
     }
 }
 
+fn no_follow() -> i32 {
+    i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default()
+}
+
 impl HomeLock {
     /// The home that is locked.
     pub fn home(&self) -> &Home {
@@ -166,7 +211,10 @@ mod tests {
     fn one_router_a_home() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::resolve(Some(dir.path().join("home")));
+        assert_eq!(home.holder().unwrap(), HomeHolder::Nobody);
+        assert!(!home.path().exists(), "looking makes nothing");
         let lock = home.lock().unwrap();
+        assert_eq!(home.holder().unwrap(), HomeHolder::Process(Some(std::process::id())));
         assert_eq!(fs::metadata(home.path()).unwrap().mode() & 0o777, 0o700);
         match home.lock() {
             Err(RouterError::HomeInUse { pid, .. }) => assert_eq!(pid, Some(std::process::id())),

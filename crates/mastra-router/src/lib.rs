@@ -70,7 +70,7 @@ pub use error::{HeldPort, Result, RouterError};
 pub use event::{RequestInfo, RequestObserver, RequestProtocol, RouterEvent};
 pub use health::{CheckKind, CheckOutcome, HealthChecker, HealthMonitor, HealthRecord, HealthSettings};
 pub use holder::port_holder;
-pub use home::{Home, HomeLock};
+pub use home::{Home, HomeHolder, HomeLock};
 pub use hosts::{
     HostsChange, HostsEdit, HostsEntry, HostsFollower, HostsManager, HostsOwner, HostsOwnerKind, HostsSettings,
 };
@@ -78,8 +78,8 @@ pub use lease::{LeaseUpdate, RouteLease};
 pub use life::RouteActivity;
 pub use local::LocalEdgeRouter;
 pub use name::{BaseDomain, RouteName, suggest as suggest_name};
-pub use persist::SavedSettings;
-pub use ports::PortManager;
+pub use persist::{SavedSettings, SavedState};
+pub use ports::{LeaseFile, PortManager};
 pub use provider::{EdgeRouterProvider, RouterControl};
 pub use proxy::{ProxySetup, ProxyTls, ReverseProxy, Suspect};
 pub use registry::RouteRegistry;

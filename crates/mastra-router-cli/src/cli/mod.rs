@@ -1,11 +1,14 @@
 //! The command line: one file for each of `commands/` that takes anything.
 
 mod daemon;
+mod doctor;
 mod hosts;
 mod routes;
 mod run;
 mod serve;
+mod service;
 mod tls;
+mod uninstall;
 mod up;
 mod values;
 
@@ -18,7 +21,9 @@ pub(crate) use hosts::{Hosts, HostsCommand};
 pub(crate) use routes::{Add, Key, Keys, List, Port, Update, Watch};
 pub(crate) use run::{Prune, Run};
 pub(crate) use serve::{Demo, HostsFile, IdleExit, Serve, ServeTls, StartedBy, Strategy};
+pub(crate) use service::{Install, ManagerKind, Scope, Service, ServiceUninstall};
 pub(crate) use tls::{CertDir, Env, Issue, Kind, Renew, Shell, Stores, Tls, Trust, TrustStatus, Untrust};
+pub(crate) use uninstall::Uninstall;
 pub(crate) use up::{Hold, Init, Up};
 pub(crate) use values::idle_exit;
 
@@ -109,6 +114,15 @@ pub(crate) enum Command {
     Watch(Watch),
     /// Keep the routes' names in the hosts file, for programs that do not find them by themselves.
     Hosts(Hosts),
+    /// Look at all that the router needs, and say what is wrong and which command mends it; changes nothing.
+    #[command(after_help = doctor::HELP)]
+    Doctor,
+    /// Have the service manager of the system run the router.
+    #[command(subcommand)]
+    Service(Service),
+    /// Remove all that the router has ever written on this machine.
+    #[command(after_help = uninstall::HELP)]
+    Uninstall(Uninstall),
     /// Say what the router is doing.
     Status,
     /// Stop the router, and wait until it has.

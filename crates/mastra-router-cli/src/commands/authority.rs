@@ -24,9 +24,9 @@ const CA_FILE: &str = "ca.pem";
 
 /// This machine, and the directory of the authority on it.
 #[derive(Debug)]
-pub(super) struct Place {
-    pub(super) machine: Machine,
-    pub(super) cert_dir: PathBuf,
+pub(crate) struct Place {
+    pub(crate) machine: Machine,
+    pub(crate) cert_dir: PathBuf,
     /// Whether the directory is the one that every command finds by itself, under sudo too.
     is_default: bool,
     by_sudo: bool,
@@ -34,7 +34,7 @@ pub(super) struct Place {
 
 impl Place {
     /// Of the invoking user, under sudo too.
-    pub(super) fn of(args: &CertDir) -> Self {
+    pub(crate) fn of(args: &CertDir) -> Self {
         let user = InvokingUser::current();
         let variable = std::env::var_os("MASTRA_ROUTER_CERT_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
         let given = args.cert_dir.clone().or(variable);
@@ -57,7 +57,7 @@ impl Place {
         Err(Failure { hint: Some(hint), ..Failure::failed("CERTIFICATE_ERROR", message) })
     }
 
-    pub(super) fn stores(&self, kinds: &[StoreKind]) -> TrustStores {
+    pub(crate) fn stores(&self, kinds: &[StoreKind]) -> TrustStores {
         TrustStores::find(&self.machine, &self.cert_dir, kinds)
     }
 
@@ -211,7 +211,7 @@ pub(super) fn renew(args: &Renew, output: &Output) -> Outcome {
 }
 
 /// The hint for files speaks of the router's home, which is not meant here.
-pub(super) fn unhinted(error: RouterError) -> Failure {
+pub(crate) fn unhinted(error: RouterError) -> Failure {
     let is_file = matches!(error, RouterError::File { .. });
     let failure = Failure::from(error);
     if is_file {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use mastra_router::control::ControlClient;
 use mastra_router::control::wire::RouterJson;
-use mastra_router::{Home, RouterError};
+use mastra_router::{Home, HomeHolder, RouterError};
 use serde_json::json;
 
 use super::Outcome;
@@ -17,6 +17,10 @@ use crate::output::Output;
 
 /// When a person wonders what is going on.
 const PROGRESS_AFTER: Duration = Duration::from_secs(1);
+/// How long a router that is in the way may take for its end.
+const STOP_MOST: Duration = Duration::from_secs(30);
+/// One that runs answers within milliseconds.
+const ANSWER_MOST: Duration = Duration::from_secs(2);
 
 pub(crate) async fn start(home: &Home, output: &Output) -> Outcome {
     match spawn::find_or_start(home, in_background, output).await? {
@@ -197,6 +201,27 @@ pub(crate) async fn stop(args: &Stop, client: &ControlClient, home: &Home, outpu
         output.say("stopped");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The router of a home, if it answers soon: what is stopped by hand is no reason to wait for good.
+pub(crate) async fn answering(home: &Home) -> Option<RouterJson> {
+    let client = ControlClient::new(home);
+    tokio::time::timeout(ANSWER_MOST, client.status()).await.ok()?.ok()
+}
+
+/// Waits for the end of a router that was asked to stop, whoever's home it has.
+///
+/// # Errors
+/// `STOP_TIMEOUT`.
+pub(crate) async fn until_ended(home: &Home, pid: u32) -> Result<(), Failure> {
+    let began = Instant::now();
+    while home.holder()? != HomeHolder::Nobody {
+        if began.elapsed() > STOP_MOST {
+            return Err(still_running(STOP_MOST, Some(pid), home).await);
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Ok(())
 }
 
 /// What a router that stops waits for.

@@ -55,7 +55,7 @@ pub(crate) async fn run(
 
 /// Whether no name below this domain can be one that the network has. Any other domain is believed to be the router's when
 /// somebody says so at a terminal: this command runs as root, and who answers on the socket may be any program of its user.
-fn is_local(base: &str) -> bool {
+pub(crate) fn is_local(base: &str) -> bool {
     // `printer.local` is a name of multicast DNS; `shop.mastra.local` is not.
     ["localhost", "test", "internal"].contains(&base.rsplit('.').next().unwrap_or_default()) || base.ends_with(".local")
 }

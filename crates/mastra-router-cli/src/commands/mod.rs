@@ -1,10 +1,11 @@
 //! One file a command, or a few that are alike.
 
-mod authority;
-mod daemon;
+pub(crate) mod authority;
+pub(crate) mod daemon;
 mod demo;
+mod doctor;
 mod env;
-mod hosts;
+pub(crate) mod hosts;
 mod logs;
 mod look;
 mod port;
@@ -12,8 +13,10 @@ mod routes;
 mod run;
 mod sample;
 pub(crate) mod serve;
-mod settings;
-mod tls;
+pub(crate) mod service;
+pub(crate) mod settings;
+pub(crate) mod tls;
+mod uninstall;
 
 use std::process::ExitCode;
 
@@ -60,6 +63,9 @@ pub(crate) fn run(cli: Cli, output: &Output) -> Outcome {
             Command::Watch(Watch { requests: true }) => look::watch_requests(reach, output).await,
             Command::Hosts(args) => hosts::run(args, cli.home.is_some(), &home, &client, output).await,
             Command::Port(args) => port::port(&args, &reach.client().await?, output).await,
+            Command::Doctor => doctor::run(&home, cli.home.is_some(), output).await,
+            Command::Service(command) => service::run(command, &home, output).await,
+            Command::Uninstall(args) => uninstall::run(args, cli.home.is_some(), &home, output).await,
             Command::Status => daemon::status(&client, &home, output).await,
             Command::Stop(args) => daemon::stop(&args, &client, &home, output).await,
             Command::Tls(command) => tls::run(command, output),

@@ -210,7 +210,7 @@ fn became(outcome: &Became, action: &str) -> String {
 }
 
 /// A moment as RFC 3339 has it.
-pub(super) fn seconds(time: SystemTime) -> String {
+pub(crate) fn seconds(time: SystemTime) -> String {
     humantime::format_rfc3339_seconds(time).to_string()
 }
 

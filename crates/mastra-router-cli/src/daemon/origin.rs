@@ -32,6 +32,17 @@ impl Origin {
         self.args.iter().any(|arg| arg == "--background=command")
     }
 
+    /// The path that a flag was given, from where the command was typed.
+    pub(crate) fn path_of(&self, flag: &str) -> Option<PathBuf> {
+        let mut args = self.args.iter();
+        let value = args.find_map(|arg| match arg.strip_prefix(flag) {
+            Some("") => Some(None),
+            Some(rest) => rest.strip_prefix('=').map(Some),
+            None => None,
+        })?;
+        value.or_else(|| args.next().map(String::as_str)).map(|path| self.dir.join(path))
+    }
+
     /// The same command line with `more`, and without what it was to end by itself where it is to stay.
     pub(crate) fn command(&self, stays: bool, more: &[String]) -> std::io::Result<std::process::Command> {
         let mut command = std::process::Command::new(std::env::current_exe()?);

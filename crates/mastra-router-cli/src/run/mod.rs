@@ -22,12 +22,12 @@ use mastra_router::{Home, InvokingUser, RouteConfig, RouteLease, default_cert_di
 
 pub(crate) use self::claim::Claim;
 pub(crate) use self::port::LeasedPort;
-pub(crate) use self::processes::{RunId, VARIABLE as MARKER};
+pub(crate) use self::processes::{RunId, VARIABLE as MARKER, left_behind};
 pub(crate) use self::project::Project;
 pub(crate) use self::prune::prune;
 pub(crate) use self::serving::{NEVER, News, Serving};
 pub(crate) use self::signals::{Received, Signals};
-pub(crate) use self::sockets::Listening;
+pub(crate) use self::sockets::{Listening, is_taken_from};
 pub(crate) use self::stable_hash::stable_hash;
 pub(crate) use self::supervisor::Supervisor;
 use crate::cli::Run;

@@ -212,6 +212,15 @@ pub(crate) fn of_run(run: RunId) -> Vec<Process> {
     found
 }
 
+/// What runs of the run of a lease, seen from another process.
+pub(crate) fn of_lease(lease: &RouteLease) -> Vec<Process> {
+    let all = all();
+    let mut found = below(lease.pid, &all);
+    let is_of = |process: &Process| process.run().is_some_and(|run| run.lease().is_of_same_process(lease));
+    found.extend(all.into_iter().filter(|process| !process.is_dead && is_of(process)));
+    found
+}
+
 /// What runs of runs that have ended, with the run of each.
 pub(crate) fn left_behind(home: &Home) -> Vec<(Process, RunId)> {
     let own = std::process::id();

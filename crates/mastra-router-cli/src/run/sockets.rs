@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
 
-use super::processes::Process;
+use mastra_router::RouteLease;
+
+use super::processes::{self, Process};
 
 /// State of a listening socket, in the tables of /proc.
 const LISTEN: &str = "0A";
@@ -32,6 +34,16 @@ impl Listening {
     pub(crate) fn goes_on(&self) -> bool {
         listening().contains(self)
     }
+}
+
+/// Whether others than the processes of a run listen on a port, and none of these does.
+pub(crate) fn is_taken_from(lease: &RouteLease, port: u16) -> bool {
+    let on_port: Vec<Listening> = listening().into_iter().filter(|socket| socket.port == port).collect();
+    if on_port.is_empty() {
+        return false;
+    }
+    let own: HashSet<u64> = processes::of_lease(lease).iter().flat_map(|process| sockets(process.pid)).collect();
+    !on_port.iter().any(|socket| own.contains(&socket.inode))
 }
 
 /// The sockets a process has open.

@@ -38,7 +38,7 @@ fn is_installed(name: &str) -> bool {
 }
 
 /// A desk with an authority, and the directory of an empty database of Chrome, if certutil is there to make one.
-fn with_database() -> Option<(Desk, PathBuf)> {
+pub(crate) fn with_database() -> Option<(Desk, PathBuf)> {
     if !is_installed("certutil") {
         eprintln!("skipped: certutil is needed");
         return None;
@@ -53,7 +53,7 @@ fn with_database() -> Option<(Desk, PathBuf)> {
     Some((desk, database))
 }
 
-fn holds_ours(database: &Path) -> bool {
+pub(crate) fn holds_ours(database: &Path) -> bool {
     let mut certutil = Command::new("certutil");
     let output = certutil.args(["-L", "-d"]).arg(format!("sql:{}", database.display())).output().unwrap();
     String::from_utf8(output.stdout).unwrap().contains("mastra-router-")

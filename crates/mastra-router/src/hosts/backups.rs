@@ -186,6 +186,32 @@ impl Opened<'_> {
     }
 }
 
+/// The copies of all hosts files in a directory, their records, and what of either was not finished.
+pub(super) fn files(dir: &Path) -> Vec<PathBuf> {
+    let is_ours = |name: &str| {
+        let Some((tag, rest)) =
+            name.strip_prefix('.').unwrap_or(name).strip_prefix("hosts-").and_then(|n| n.split_once('-'))
+        else {
+            return false;
+        };
+        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        let is_rest = match name.starts_with('.') {
+            true => rest.split_once('-').is_some_and(|(pid, count)| is_number(pid) && is_number(count)),
+            false => is_number(rest.strip_suffix(INTENDED).unwrap_or(rest)),
+        };
+        tag.len() == 8 && tag.bytes().all(|b| b.is_ascii_hexdigit()) && is_rest
+    };
+    if !fs::symlink_metadata(dir).is_ok_and(|meta| meta.is_dir()) {
+        return Vec::new();
+    }
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let regular = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
+    let mut files: Vec<PathBuf> =
+        regular.filter(|entry| entry.file_name().to_str().is_some_and(is_ours)).map(|entry| entry.path()).collect();
+    files.sort_unstable();
+    files
+}
+
 /// Refuses a directory in which another user could put something else in the place of ours: backups are written as root,
 /// most of the time.
 fn check_place(parent: &Path) -> io::Result<()> {

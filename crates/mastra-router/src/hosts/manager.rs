@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use similar::TextDiff;
 
-use super::backups::{Backup, Backups, Opened, Unsettled};
+use super::backups::{self, Backup, Backups, Opened, Unsettled};
 use super::block::{self, Entry};
 use super::change::{HostsChange, HostsEdit, HostsEntry, HostsSettings, Refused};
 use super::defaults;
@@ -83,6 +83,11 @@ impl HostsManager {
     /// The directory of backups.
     pub fn backup_dir(&self) -> &Path {
         &self.backup_dir
+    }
+
+    /// The backups in a directory, of whatever hosts file, and what of them was not finished. Links are none. Blocks.
+    pub fn backup_files(backup_dir: &Path) -> Vec<PathBuf> {
+        backups::files(backup_dir)
     }
 
     /// Whose entries this one writes.

@@ -12,8 +12,8 @@ use crate::directory::{Directory, refuse_open_ancestors};
 use crate::error::{Result, RouterError};
 use crate::name::BaseDomain;
 
-const FILE: &str = "settings.json";
-const NEW: &str = "settings.json.new";
+pub(super) const FILE: &str = "settings.json";
+pub(super) const NEW: &str = "settings.json.new";
 const VERSION: u64 = 1;
 /// A few addresses and a name are a few hundred bytes.
 const FILE_MAX: u64 = 1 << 16;
@@ -112,7 +112,7 @@ impl SavedSettings {
         written.map_err(|source| RouterError::File { action: "write", path: directory.path_of(FILE), source })
     }
 
-    fn parse(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         let record: SettingsRecord = serde_json::from_slice(bytes).ok()?;
         if record.version != VERSION || !record.listen.iter().all(|address| address.ip().is_loopback()) {
             return None;

@@ -16,8 +16,8 @@ use crate::error::{Result, RouterError};
 use crate::route::{Route, RouteOrigin};
 use crate::table::RouteTable;
 
-const JOURNAL: &str = "routes.journal";
-const LOCK: &str = "routes.lock";
+pub(super) const JOURNAL: &str = "routes.journal";
+pub(super) const LOCK: &str = "routes.lock";
 /// A file is written anew when more of its records are void than not, but not for fewer than this: half a megabyte.
 const VOID_MIN: usize = 2_000;
 

@@ -2,6 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::directory::Directory;
@@ -102,6 +103,34 @@ pub(super) fn tenant(directory: &Directory, port: u16) -> Option<Tenant> {
     match file.try_lock_shared() {
         Ok(()) => None,
         Err(_) => Some(Tenant::read(file)),
+    }
+}
+
+/// A file of a lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whether a process holds the lease. A file that nobody holds means nothing.
+    pub is_held: bool,
+    /// That process, where it is told.
+    pub pid: Option<u32>,
+}
+
+impl LeaseFile {
+    /// `None` for a file that is no lease by its name or by what is in it.
+    pub(super) fn read(path: PathBuf) -> Option<Self> {
+        let port: u16 = path.file_name()?.to_str()?.parse().ok()?;
+        path.ends_with(port.to_string()).then_some(())?;
+        let file = File::open(&path).ok()?;
+        let mut text = String::new();
+        (&file).take(FILE_MAX).read_to_string(&mut text).ok()?;
+        let mut lines = text.lines();
+        let first = lines.next();
+        let pid = first.and_then(|pid| pid.parse().ok());
+        // A process that was killed between making it and writing it leaves it empty.
+        let is_lease = (first.is_none() || pid.is_some()) && lines.count() <= 2;
+        is_lease.then(|| Self { is_held: file.try_lock_shared().is_err(), path, pid })
     }
 }
 

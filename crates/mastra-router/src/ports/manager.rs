@@ -1,11 +1,11 @@
 //! Gives out ports.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::blocked::is_blocked;
-use super::lease::{self, Lease};
+use super::lease::{self, Lease, LeaseFile};
 use super::probe;
 use crate::config::PortRange;
 use crate::directory::Directory;
@@ -37,6 +37,15 @@ impl PortManager {
     pub fn with_label(mut self, label: impl Into<String>) -> Self {
         self.label = label.into();
         self
+    }
+
+    /// The leases in a directory, of whatever process, by path. Files that are none, and links, are left out. Blocks.
+    pub fn lease_files(lease_dir: &Path) -> Vec<LeaseFile> {
+        let entries = std::fs::read_dir(lease_dir).into_iter().flatten().flatten();
+        let regular = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
+        let mut files: Vec<LeaseFile> = regular.filter_map(|entry| LeaseFile::read(entry.path())).collect();
+        files.sort_unstable_by(|one, other| one.path.cmp(&other.path));
+        files
     }
 
     /// Leases the lowest free port of the range.

@@ -5,4 +5,5 @@ mod lease;
 mod manager;
 mod probe;
 
+pub use lease::LeaseFile;
 pub use manager::PortManager;

@@ -30,7 +30,7 @@ pub(super) const AUTHORITY: &str = "authority.pem";
 pub(super) const CERTIFICATE: &str = "ca.pem";
 /// What every authority is called, with a tag of its own behind it.
 pub(super) const NAME: &str = "mastra-router local CA";
-const LOCK: &str = "authority.lock";
+pub(super) const LOCK: &str = "authority.lock";
 /// Two years: short enough that a forgotten key ends, long enough that trust is asked for rarely.
 const VALIDITY_DAYS: u32 = 730;
 /// When to say that the end is near.

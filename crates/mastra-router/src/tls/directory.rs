@@ -12,7 +12,7 @@ use crate::error::{Result, RouterError};
 /// Far more than a key with a long chain.
 const FILE_MAX: u64 = 1 << 20;
 /// What a file is called until it is whole. Only a process that was killed leaves one.
-const UNFINISHED: &str = ".unfinished-";
+pub(super) const UNFINISHED: &str = ".unfinished-";
 /// Writing takes milliseconds: after this nobody is at it any more.
 const UNFINISHED_FOR: Duration = Duration::from_secs(60);
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::authority::{self, Authority};
@@ -97,6 +97,11 @@ pub(super) fn load(
 pub(super) fn remove(directory: &Directory, stem: &str) -> Vec<Result<bool>> {
     // The key first: it is what can do harm.
     [KEY, CERT, META].iter().map(|ending| directory.remove(&format!("{stem}{ending}"))).collect()
+}
+
+/// Where the files of a stem are.
+pub(super) fn paths(cert_dir: &Path, stem: &str) -> impl Iterator<Item = PathBuf> {
+    [KEY, CERT, META].into_iter().map(move |ending| cert_dir.join(format!("{stem}{ending}")))
 }
 
 /// Stems of names that certificates were issued for, by all that is known of their files. What a person put there is not

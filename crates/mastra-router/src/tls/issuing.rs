@@ -1,44 +1,28 @@
 //! Minting, keeping and renewing certificates of the local authority.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::SystemTime;
 
 use rustls::ServerConfig;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::GeneralName;
-use x509_parser::prelude::FromDer;
 
 use super::authority::{self, Authority, AuthorityInfo};
 use super::directory::{Access, Directory, Stamp, refused};
 use super::issued::{self, IssuedFiles};
 use super::leaf::Leaf;
 use super::leaf_name::LeafName;
+use super::look::{self, CertificateInfo, Summary};
 use super::serving::Serving;
 use super::settings::TlsSettings;
-use super::validity::{Validity, seconds, system_time};
+use super::validity::{Validity, seconds};
 use crate::error::{Result, RouterError};
 
 /// Certificates that are served, each with its key in one file.
-const LEAVES: &str = "leaves";
-const ISSUE_LOCK: &str = "issue.lock";
+pub(super) const LEAVES: &str = "leaves";
+pub(super) const ISSUE_LOCK: &str = "issue.lock";
 /// A renewal that failed is tried again after this many seconds.
 const RENEW_AGAIN: i64 = 60;
-
-/// A certificate in the directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CertificateInfo {
-    /// What it is for: a host, `*.host` for the hosts right below one, or an address.
-    pub name: String,
-    /// Its file; `.pem` for one that is served, with its key, and `.crt` for one issued for use elsewhere.
-    pub path: PathBuf,
-    /// When it ends, as it says itself.
-    pub not_after: SystemTime,
-}
 
 pub(super) struct Issuing {
     settings: TlsSettings,
@@ -233,16 +217,7 @@ impl Issuing {
 
     /// What is in the directory, by name of file. Blocks.
     pub(super) fn list(&self) -> Result<Vec<CertificateInfo>> {
-        let mut found = Vec::new();
-        for (directory, ending) in [(&self.leaves, ".pem"), (&self.directory, ".crt")] {
-            for file in directory.names(ending)? {
-                let Some(certificate) = directory.read(&file)?.as_deref().and_then(Summary::read) else { continue };
-                let Summary { name, validity, .. } = certificate;
-                let not_after = system_time(validity.not_after);
-                found.push(CertificateInfo { name, path: directory.path_of(&file), not_after });
-            }
-        }
-        Ok(found)
+        look::certificates(&self.directory, Some(&self.leaves))
     }
 
     /// Removes what is kept for a name; false where there was nothing. Blocks.
@@ -332,31 +307,4 @@ impl Issuing {
 
 fn parsed(name: &str) -> Result<LeafName> {
     LeafName::parse(name).map_err(|reason| RouterError::InvalidField { field: "name", value: name.to_owned(), reason })
-}
-
-/// What a file says of its certificate, unverified.
-struct Summary {
-    name: String,
-    validity: Validity,
-    issuer: Vec<u8>,
-}
-
-impl Summary {
-    fn read(text: &str) -> Option<Self> {
-        let der = CertificateDer::from_pem_slice(text.as_bytes()).ok()?;
-        let (_, certificate) = X509Certificate::from_der(&der).ok()?;
-        let names = certificate.subject_alternative_name().ok()??;
-        let name = match names.value.general_names.first()? {
-            GeneralName::DNSName(name) => (*name).to_owned(),
-            GeneralName::IPAddress([a, b, c, d]) => std::net::Ipv4Addr::new(*a, *b, *c, *d).to_string(),
-            GeneralName::IPAddress(bytes) => std::net::Ipv6Addr::from(<[u8; 16]>::try_from(*bytes).ok()?).to_string(),
-            _ => return None,
-        };
-        Some(Self { name, validity: Validity::of(&certificate), issuer: certificate.issuer().as_raw().to_vec() })
-    }
-
-    /// Whether it says that it was issued by one of our authorities, be it one that is gone.
-    fn is_of_local_authority(&self) -> bool {
-        self.issuer.windows(authority::NAME.len()).any(|part| part == authority::NAME.as_bytes())
-    }
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustls::ServerConfig;
 use tokio::runtime::Handle;
@@ -12,8 +13,9 @@ use super::authority::{Authority, AuthorityInfo};
 use super::directory::{Directory, refused};
 use super::fixed;
 use super::issued::IssuedFiles;
-use super::issuing::{AtHand, CertificateInfo, Issuing};
+use super::issuing::{AtHand, Issuing};
 use super::leaf_name::LeafName;
+use super::look::{self, CertificateInfo};
 use super::making::Making;
 use super::own::OwnCertificate;
 use super::routed::RoutedHosts;
@@ -132,6 +134,28 @@ impl TlsManager {
             Some(Ok(authority)) => Ok(Some(authority.info(&directory))),
             Some(Err(reason)) => Err(refused("use the authority of", directory.path(), reason)),
         }
+    }
+
+    /// The certificates in a directory, as [`TlsManager::list`] has them, for a look: nothing is made or changed. Blocks.
+    ///
+    /// # Errors
+    /// [`RouterError::Certificate`](crate::RouterError::Certificate) where a file cannot be read.
+    pub fn read_certificates(cert_dir: &Path) -> Result<Vec<CertificateInfo>> {
+        look::certificates_in(cert_dir)
+    }
+
+    /// From when until when the first certificate of a PEM file is valid, as it says itself.
+    ///
+    /// # Errors
+    /// [`RouterError::Certificate`](crate::RouterError::Certificate) where there is none that can be read.
+    pub fn read_validity(file: &Path) -> Result<(SystemTime, SystemTime)> {
+        look::validity(file)
+    }
+
+    /// What a directory holds that is ours, by name and by content: files, then the directory of those that are served.
+    /// Links are never among them. Blocks.
+    pub fn files(cert_dir: &Path) -> Vec<PathBuf> {
+        look::files(cert_dir)
     }
 
     /// Makes a new authority, constrained to the domains of the settings, in the place of the one there is, which is

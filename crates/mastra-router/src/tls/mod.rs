@@ -2,7 +2,7 @@
 //!
 //! [`TlsManager`] answers the proxy. Below it, [`issuing`] mints and keeps certificates, [`authority`] and [`leaf`] are what
 //! is minted, [`issued`] is what other servers use, [`own`] follows files of the user, [`fixed`] is one pair in memory,
-//! [`making`] lets many wait for one making, and [`directory`] is the disk.
+//! [`making`] lets many wait for one making, [`directory`] is the disk, and [`look`] what is there.
 
 mod authority;
 mod directory;
@@ -11,6 +11,7 @@ mod issued;
 mod issuing;
 mod leaf;
 mod leaf_name;
+mod look;
 mod making;
 mod manager;
 mod own;
@@ -22,6 +23,6 @@ mod validity;
 
 pub use authority::AuthorityInfo;
 pub use issued::IssuedFiles;
-pub use issuing::CertificateInfo;
+pub use look::CertificateInfo;
 pub use manager::TlsManager;
 pub use settings::{Clock, OwnFiles, TlsSettings};

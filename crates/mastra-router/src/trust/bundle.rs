@@ -130,6 +130,17 @@ fn text(ca: &CaCertificate, from: &str, roots: &[Vec<u8>]) -> String {
     text
 }
 
+/// Whether bundles have names like this one.
+pub(super) fn is_name(name: &str) -> bool {
+    let id = name.strip_prefix("bundle-").and_then(|rest| rest.strip_suffix(".pem"));
+    name == "bundle.pem" || id.is_some_and(|id| id.len() == 8 && id.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
+/// Whether a file is a bundle of ours.
+pub(super) fn is_one(file: &Path) -> bool {
+    !matches!(merged_from(file), Source::Nothing)
+}
+
 /// What a bundle of ours was made from.
 fn merged_from(bundle: &Path) -> Source {
     let text = fs::read_to_string(bundle).unwrap_or_default();

@@ -63,6 +63,7 @@ pub(super) struct Tool {
     home: PathBuf,
     run_as: Option<RunAs>,
     limit: Duration,
+    deadline: Option<Instant>,
 }
 
 /// Why a tool did not do what it was asked for.
@@ -82,7 +83,7 @@ impl Tool {
     pub(super) fn at(machine: &Machine, program: PathBuf) -> Self {
         let path = std::env::join_paths(&machine.path).unwrap_or_default();
         let home = machine.home.clone();
-        Self { program, arguments: Vec::new(), path, home, run_as: None, limit: QUICK }
+        Self { program, arguments: Vec::new(), path, home, run_as: None, limit: QUICK, deadline: machine.deadline }
     }
 
     pub(super) fn arg(mut self, argument: impl Into<OsString>) -> Self {
@@ -108,16 +109,21 @@ impl Tool {
 
     /// Runs it to its end and gives its stdout. Nothing of it is left running.
     pub(super) fn run(self) -> Result<String, ToolError> {
+        let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let limit = left.map_or(self.limit, |left| left.min(self.limit));
+        if limit.is_zero() {
+            return Err(ToolError::TimedOut { program: self.program, limit });
+        }
         let mut child = self.spawn()?;
         let (out, err) = (reader(child.stdout.take()), reader(child.stderr.take()));
-        let ended = wait(&mut child, self.limit);
+        let ended = wait(&mut child, limit);
         // Its children too, which could keep a store locked or the output open.
         if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw).filter(|_| ended.is_none()) {
             let _ = kill_process_group(pid, Signal::KILL);
             let _ = child.wait();
         }
         let program = self.program;
-        let Some(status) = ended else { return Err(ToolError::TimedOut { program, limit: self.limit }) };
+        let Some(status) = ended else { return Err(ToolError::TimedOut { program, limit }) };
         let (out, err) = (out.recv_timeout(OUTPUT_LATE), err.recv_timeout(OUTPUT_LATE).unwrap_or_default());
         match out {
             Ok(out) if status.success() => Ok(out),
@@ -146,7 +152,11 @@ impl fmt::Display for ToolError {
         match self {
             Self::NotStarted { program, source } => write!(f, "{} cannot be run: {source}", program.display()),
             Self::TimedOut { program, limit } => {
-                write!(f, "{} did not end within {} seconds", name(program), limit.as_secs())
+                let name = name(program);
+                match limit.as_secs() {
+                    0 => write!(f, "{name} had no time to end"),
+                    seconds => write!(f, "{name} did not end within {seconds} seconds"),
+                }
             }
             Self::Failed { program, status, said } => {
                 let ended = match (status.code(), status.signal()) {

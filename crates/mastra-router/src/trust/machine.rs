@@ -1,6 +1,7 @@
 //! The machine whose stores are looked at: where its files are, whose they are, and which programs it has.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// The kind of system, by which stores are chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub struct Machine {
     pub java_home: Option<PathBuf>,
     /// Under sudo, the user whom files in the home belong to.
     pub run_as: Option<RunAs>,
+    /// When a tool that still runs is ended, however much longer it may usually take; none for whoever can wait.
+    pub deadline: Option<Instant>,
 }
 
 /// Where the tools of a system's store are, which the path of an ordinary user leaves out.
@@ -77,6 +80,7 @@ impl Machine {
             path,
             java_home: None,
             run_as: None,
+            deadline: None,
         }
     }
 

@@ -64,6 +64,16 @@ impl Record {
     }
 }
 
+/// Whether the record of any directory has this name.
+pub(super) fn is_name(name: &str) -> bool {
+    name == FILE
+}
+
+/// Whether a file is a record, which every line of it says.
+pub(super) fn is_one(path: &Path) -> bool {
+    fs::read_to_string(path).is_ok_and(|text| text.lines().all(|line| parse(line).is_some()))
+}
+
 fn parse(line: &str) -> Option<(StoreKind, Fingerprint)> {
     let (kind, fingerprint) = line.split_once(' ')?;
     let kind = StoreKind::ALL.into_iter().find(|known| known.as_str() == kind)?;

@@ -1,16 +1,17 @@
 //! All stores of a machine at once.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::anchors::Anchors;
 use super::browsers::databases;
+use super::bundle;
 use super::certificate::{CaCertificate, Fingerprint};
 use super::java::Keystore;
 use super::keychain::Keychain;
 use super::machine::{Machine, Platform};
-use super::record::Record;
+use super::record::{self, Record};
 use super::store::{self, Mode, Ours, Outcome, Store, StoreKind, StoreOutcome, StoreReport};
 use super::unknown::Unknown;
 use super::windows::WindowsRoots;
@@ -50,6 +51,29 @@ impl TrustStores {
     /// [`RouterError::File`](crate::RouterError::File) for a record that cannot be read.
     pub fn recorded_kinds(cert_dir: &Path) -> Result<BTreeSet<StoreKind>> {
         Ok(Record::new(cert_dir, None).read()?.into_iter().map(|(kind, _)| kind).collect())
+    }
+
+    /// The files that trusting has written beside the authority: the record, and what `env` exports.
+    pub fn files(cert_dir: &Path) -> Vec<PathBuf> {
+        let is_ours = |entry: &std::fs::DirEntry| {
+            let name = entry.file_name();
+            let Some(name) = name.to_str().filter(|_| entry.file_type().is_ok_and(|kind| kind.is_file())) else {
+                return false;
+            };
+            // One that was not finished has the name of the file that it was to be, and what made it.
+            let new = name.strip_prefix('.').and_then(|name| name.strip_suffix(".new"));
+            match new.and_then(|new| new.rsplit_once('.')) {
+                Some((name, _)) => record::is_name(name) || bundle::is_name(name),
+                None => {
+                    (record::is_name(name) && record::is_one(&entry.path()))
+                        || (bundle::is_name(name) && bundle::is_one(&entry.path()))
+                }
+            }
+        };
+        let entries = std::fs::read_dir(cert_dir).into_iter().flatten().flatten();
+        let mut files: Vec<PathBuf> = entries.filter(is_ours).map(|entry| entry.path()).collect();
+        files.sort_unstable();
+        files
     }
 
     /// Whether no store was found.

@@ -130,6 +130,21 @@ fn error_codes() {
         "commands/daemon.rs",
         "commands/logs.rs",
         "commands/tls.rs",
+        "commands/service.rs",
+        "commands/uninstall.rs",
+        "doctor/mod.rs",
+        "doctor/certificates.rs",
+        "doctor/file_limit.rs",
+        "doctor/home.rs",
+        "doctor/listener.rs",
+        "doctor/names.rs",
+        "doctor/orphans.rs",
+        "doctor/router.rs",
+        "doctor/routes.rs",
+        "doctor/trust.rs",
+        "service/definition.rs",
+        "service/mod.rs",
+        "service/tools.rs",
         "daemon/activation.rs",
         "daemon/reach.rs",
         "daemon/spawn.rs",
@@ -152,7 +167,9 @@ fn codes(source: &str) -> BTreeSet<String> {
     let code = source.split("#[cfg(test)]").next().unwrap();
     let literals = code.split('"').skip(1).step_by(2);
     let is_code = |text: &&str| {
-        text.len() > 4 && text.bytes().all(|b| b.is_ascii_uppercase() || b == b'_') && !matches!(*text, "DELETE")
+        text.len() > 4
+            && text.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')
+            && !matches!(*text, "DELETE" | "LC_ALL")
     };
     literals.filter(is_code).map(str::to_owned).collect()
 }

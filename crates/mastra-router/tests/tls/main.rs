@@ -9,6 +9,7 @@ mod authority;
 mod cache;
 mod certificate;
 mod clients;
+mod files;
 mod fixed;
 mod foreign;
 mod handshakes;
