@@ -53,7 +53,7 @@ test('a saved module arrives in the page without a reload', patient, async t => 
   // Vite's client goes to the dev server itself when its socket through the router fails.
   assert.deepEqual(sockets.map(url => new URL(url).host), [`shop.localhost:${router.port}`]);
   await page.evaluate(() => (globalThis.notReloaded = true));
-  await writeFile(path.join(root, 'words.js'), words('Second words'));
+  await writeFile(path.join(root, 'words.js'), words('Second words'), { flag: 'r+' });
   await page.getByText('Second words').waitFor();
   assert.equal(await page.evaluate(() => globalThis.notReloaded), true);
   await shot(page, 'vite');

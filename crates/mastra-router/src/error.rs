@@ -314,7 +314,7 @@ impl RouterError {
             Self::CaConstraints { remedy, .. } => Some(remedy.clone()),
             Self::AuthorityUnusable { .. } => Some("make a new one: mastra-router tls renew".into()),
             Self::NoProxyInStrategy => Some("set strategy to \"reverse-proxy\"".into()),
-            Self::Unreachable { .. } => Some("start it: mastra-router serve".into()),
+            Self::Unreachable { .. } => Some("start it: mastra-router start".into()),
             Self::Remote { hint, .. } => hint.clone(),
             _ => None,
         }

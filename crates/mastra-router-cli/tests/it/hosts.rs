@@ -80,7 +80,7 @@ fn what_cannot_be_done_is_told() {
     let desk = Desk::new();
     let file = desk.write("hosts", PLAIN);
     let path = file.to_str().unwrap();
-    desk.run(["hosts", "sync", "--hosts-file", path]).failed(1, "ROUTER_UNREACHABLE", &["mastra-router serve"]);
+    desk.run(["hosts", "sync", "--hosts-file", path]).failed(1, "ROUTER_UNREACHABLE", &["mastra-router start"]);
     desk.run(["hosts", "restore", "--hosts-file", path]).failed(1, "HOSTS_FILE", &["there is no backup"]);
     assert_eq!(desk.run(["hosts"]).code, Some(2));
     let broken = "10.0.0.1 a\n# BEGIN MASTRA LOCAL ROUTING\n10.0.0.2 b\n";

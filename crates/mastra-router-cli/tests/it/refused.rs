@@ -80,7 +80,7 @@ fn without_a_router_every_command_says_how_to_start_one() {
     ] {
         let ran = desk.run(args);
         assert_eq!(ran.stdout, "", "{args:?}");
-        ran.failed(1, "ROUTER_UNREACHABLE", &["hint: start it: mastra-router serve"]);
+        ran.failed(1, "ROUTER_UNREACHABLE", &["hint: start it: mastra-router start"]);
         let ran = desk.run(args.iter().chain(&["--json"]));
         let error: serde_json::Value = serde_json::from_str(&ran.stderr).unwrap_or_else(|e| panic!("{e}: {ran:?}"));
         assert_eq!((ran.code, &error["error"]["code"]), (Some(1), &json!("ROUTER_UNREACHABLE")), "{args:?}");

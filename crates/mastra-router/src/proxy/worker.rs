@@ -1,14 +1,15 @@
 //! A thread that accepts connections and serves them, with a runtime, a view of the routes and a pool of its own.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::time::Instant;
 
 use super::Shared;
@@ -226,18 +227,24 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, places: Arc<Semaphor
         match listener.accept().await {
             Ok((io, peer)) => {
                 rest = REST_FIRST;
-                // Taken only now: a listener that held a place while nobody comes would keep it from the other listeners.
-                // Meanwhile those behind this one wait in the system's queue.
-                // Where there is one, nothing is waited for: a stop at this point would lose the connection.
-                let place = match places.clone().try_acquire_owned() {
-                    Ok(place) => place,
-                    Err(_) => match place(&places).await {
-                        Ok(place) => place,
-                        Err(_) => return,
-                    },
-                };
                 let _ = io.set_nodelay(true);
-                tokio::spawn(serve(io, peer, local, shared.clone(), place));
+                // Taken only now: a listener that held a place while nobody comes would keep it from the other listeners.
+                if let Ok(place) = places.clone().try_acquire_owned() {
+                    tokio::spawn(serve(io, peer, local, shared.clone(), place));
+                    continue;
+                }
+                // Those behind this one wait in the system's queue. It has a task of its own already: when the proxy is told
+                // to stop this loop ends, and the connection is served nevertheless.
+                let (shared, places) = (shared.clone(), places.clone());
+                let (taken, has_place) = oneshot::channel();
+                tokio::spawn(async move {
+                    let _counted = poll_fn(|context| Poll::Ready(track(context.waker()))).await;
+                    if let Ok(place) = place(&places).await {
+                        let _ = taken.send(());
+                        serve(io, peer, local, shared, place).await;
+                    }
+                });
+                let _ = has_place.await;
             }
             // The client was gone before it was accepted.
             Err(error) if is_clients(&error) => {}
