@@ -6,7 +6,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -254,15 +253,19 @@ fn one_that_a_command_started_ends_when_it_is_of_no_use() {
         |args: &[&str]| Running::spawn(background.command(args).env("MASTRA_ROUTER_IDLE_EXIT", "300ms")).ended().ok();
     run(&["add", "shop", "9"]);
     let pid = background.pid();
-    thread::sleep(Duration::from_millis(900));
-    assert!(!has_ended(pid), "it has a route");
+    let stays = |pid| {
+        // One that is idle from now on for twice as long has ended: what is still there has a reason.
+        let (_idle, ready) = Background::started(&["--idle-exit", "600ms"]);
+        wait_for("the end of an idle one", || has_ended(self::pid(&ready)));
+        !has_ended(pid)
+    };
+    assert!(stays(pid), "it has a route");
     // Nor while somebody watches.
     let mut watch = background.command(["watch"]);
     let watch = Running::spawn(&mut watch);
     watch.until_said("Watching");
     run(&["rm", "shop"]);
-    thread::sleep(Duration::from_millis(900));
-    assert!(!has_ended(pid), "it has a client");
+    assert!(stays(pid), "it has a client");
     drop(watch);
     wait_for("its end", || has_ended(pid));
     assert!(fs::read_to_string(background.log()).unwrap().contains("neither a route nor a client"));
@@ -273,8 +276,7 @@ fn one_that_a_command_started_ends_when_it_is_of_no_use() {
     let pid = background.pid();
     background.run(["start"]).ok();
     assert_eq!((background.pid(), &background.status()["startedBy"]), (pid, &json!("start")));
-    thread::sleep(Duration::from_millis(900));
-    assert!(!has_ended(pid), "it was started");
+    assert!(stays(pid), "it was started");
 }
 
 #[test]
