@@ -33,7 +33,7 @@ pub enum HeadError {
     UnknownTransferCoding,
     /// `Transfer-Encoding` in an HTTP/1.0 message (RFC 9112 section 6.1).
     TransferEncodingInHttp10,
-    /// `Connection` is not a list of tokens.
+    /// `Connection` is not a list of at most 32 tokens in 1024 bytes.
     BadConnection,
     /// `Upgrade` is repeated or not a list of protocols, while `Connection` asks for it.
     BadUpgrade,
@@ -69,7 +69,7 @@ impl HeadError {
             Self::BadTransferEncoding => ("bad_transfer_encoding", "Transfer-Encoding is not exactly `chunked`"),
             Self::UnknownTransferCoding => ("unknown_transfer_coding", "the transfer coding is not known"),
             Self::TransferEncodingInHttp10 => ("transfer_encoding_in_http10", "Transfer-Encoding in HTTP/1.0"),
-            Self::BadConnection => ("bad_connection", "Connection is not a list of tokens"),
+            Self::BadConnection => ("bad_connection", "Connection is not a list of at most 32 tokens"),
             Self::BadUpgrade => ("bad_upgrade", "Upgrade is not one list of protocols"),
         }
     }

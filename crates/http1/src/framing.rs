@@ -1,3 +1,5 @@
+use memchr::memchr_iter;
+
 use crate::error::HeadError;
 use crate::field::{elements, is_for_connection};
 use crate::octets::is_token;
@@ -24,6 +26,10 @@ pub enum BodyLength {
     UntilClose,
 }
 
+/// The most options that `Connection` may list in a head, empty ones too, and their bytes in all. Clients send two or three.
+const CONNECTION_OPTIONS: usize = 32;
+const CONNECTION_BYTES: usize = 1024;
+
 /// What the fields of a head say about the message's end and the connection, gathered field by field.
 #[derive(Default)]
 pub(crate) struct Framing<'b> {
@@ -35,6 +41,8 @@ pub(crate) struct Framing<'b> {
     upgrade: Option<&'b [u8]>,
     repeated_transfer_encoding: bool,
     repeated_upgrade: bool,
+    options: usize,
+    option_bytes: usize,
 }
 
 impl<'b> Framing<'b> {
@@ -62,6 +70,12 @@ impl<'b> Framing<'b> {
     }
 
     fn note_connection(&mut self, value: &[u8]) -> Result<(), HeadError> {
+        // Each field of the head is looked up among the options; empty elements are walked over as often.
+        self.options += 1 + memchr_iter(b',', value).count();
+        self.option_bytes += value.len();
+        if self.options > CONNECTION_OPTIONS || self.option_bytes > CONNECTION_BYTES {
+            return Err(HeadError::BadConnection);
+        }
         for option in elements(value) {
             if option.eq_ignore_ascii_case(b"close") {
                 self.close = true;

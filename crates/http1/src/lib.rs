@@ -113,7 +113,7 @@ pub use buffer::{Buffer, LARGE, SMALL};
 pub use error::{BodyError, HeadError, RequestError, ResponseError};
 pub use field::{Field, Fields, is_for_connection};
 pub use framing::{BodyLength, Version};
-pub use limits::{Limits, MAX_FIELDS, Slots, slots};
+pub use limits::{Limits, MAX_FIELDS, METHOD_BYTES, Slots, slots};
 pub use relay::{Relay, RelayError, Source, poll_fill};
 pub use request::RequestHead;
 pub use response::{RequestKind, ResponseHead};

@@ -3,6 +3,9 @@ use std::mem::MaybeUninit;
 /// The most fields a head or a trailer section may have.
 pub const MAX_FIELDS: usize = 128;
 
+/// The most bytes a method may have. The longest that is registered (UPDATEREDIRECTREF) has 17.
+pub const METHOD_BYTES: usize = 32;
+
 /// Where a head's fields are listed while it is looked at. It lives on the stack of whoever parses.
 pub type Slots<'b> = [MaybeUninit<httparse::Header<'b>>; MAX_FIELDS];
 

@@ -3,13 +3,10 @@ use memchr::memchr;
 use crate::error::{HeadError, RequestError};
 use crate::field::Fields;
 use crate::framing::{BodyLength, Framing, Version};
-use crate::limits::{Limits, Slots};
+use crate::limits::{Limits, METHOD_BYTES, Slots};
 use crate::octets::{is_target, is_token};
 use crate::scan::{HeadScan, Line, Parsed, ScanError, starts_with_space};
 use crate::target::{Target, is_authority};
-
-/// The longest method that is registered (UPDATEREDIRECTREF) has 17 bytes.
-const METHOD_BYTES: usize = 32;
 
 /// The head of a request.
 #[derive(Clone, Copy, Debug)]

@@ -112,7 +112,9 @@ impl<'b> ResponseHead<'b> {
         let (body, sound) = match (status, to) {
             // RFC 9112 section 6.3: these end with the head. A server that announces a body there may well send it.
             (100..=199 | 204, _) => (BodyLength::Empty, matches!(announced, BodyLength::Empty | BodyLength::Length(0))),
-            (304, _) | (_, RequestKind::Head) => (BodyLength::Empty, true),
+            // Nothing announces chunks that do not come (RFC 9112 section 6.1 lets it): such a server may send them.
+            (304, _) => (BodyLength::Empty, announced != BodyLength::Chunked),
+            (_, RequestKind::Head) => (BodyLength::Empty, true),
             _ if announced == BodyLength::Empty => (BodyLength::UntilClose, false),
             _ => (announced, true),
         };

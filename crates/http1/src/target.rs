@@ -50,6 +50,9 @@ impl<'b> Target<'b> {
     }
 }
 
+/// What a name in the DNS has at most, and the dot that may end it.
+const NAME_BYTES: usize = 254;
+
 /// Whether this is a path, with or without a query, that is accepted as a request's target. HTTP/2's `:path` has the
 /// same rules.
 ///
@@ -63,7 +66,8 @@ pub fn is_origin_form(target: &str) -> bool {
 /// Whether this is a host with an optional port, as `Host`, an absolute URI and HTTP/2's `:authority` have it.
 ///
 /// A host is a name of letters, digits, `-`, `.`, `_` and `~`, an IPv4 address, or an IPv6 address in brackets without a
-/// zone. A port is 1 to 5 digits up to 65535. Userinfo, percent-encoding, commas and bytes outside ASCII are refused.
+/// zone. A port is 1 to 5 digits up to 65535. Userinfo, percent-encoding, commas and bytes outside ASCII are refused. A name
+/// has at most 253 bytes (RFC 1035 section 2.3.4), and a trailing dot.
 #[inline]
 pub fn is_authority(authority: &str) -> bool {
     let (valid, port) = match authority.strip_prefix('[') {
@@ -74,7 +78,7 @@ pub fn is_authority(authority: &str) -> bool {
         None => {
             let colon = memchr(b':', authority.as_bytes()).unwrap_or(authority.len());
             let (name, port) = authority.split_at(colon);
-            (is_host_name(name.as_bytes()), port)
+            (name.len() <= NAME_BYTES && is_host_name(name.as_bytes()), port)
         }
     };
     valid && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))

@@ -188,6 +188,8 @@ fn hosts() {
         "'a'",
         "a\tb",
         "[::1]a",
+        &"a".repeat(255),
+        &format!("{}:80", "a.".repeat(128)),
     ] {
         assert!(!is_authority(host), "{host}");
         refused(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"), 400, "bad_host");
@@ -286,6 +288,11 @@ fn fields_refused() {
         ("Expect:\r\n", 417, "bad_expect"),
         ("Connection: a b\r\n", 400, "bad_connection"),
         ("Connection: \"close\"\r\n", 400, "bad_connection"),
+        (&format!("Connection: a{}\r\n", ",".repeat(32)), 400, "bad_connection"),
+        (&format!("Connection: {}\r\n", ",".repeat(60_000)), 400, "bad_connection"),
+        (&"Connection: a\r\n".repeat(33), 400, "bad_connection"),
+        (&format!("Connection: {}\r\n", "a".repeat(1025)), 400, "bad_connection"),
+        (&format!("Connection: {}\r\n", "a".repeat(600)).repeat(2), 400, "bad_connection"),
         ("Connection: upgrade\r\nUpgrade: a\r\nContent-Length: 1\r\n", 400, "upgrade_with_body"),
         ("Connection: upgrade\r\nUpgrade: a\r\nTransfer-Encoding: chunked\r\n", 400, "upgrade_with_body"),
         ("Connection: upgrade\r\nUpgrade: a\r\nUpgrade: a\r\n", 400, "bad_upgrade"),

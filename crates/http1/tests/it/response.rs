@@ -91,7 +91,7 @@ fn body_lengths() {
         (200, CHUNKED, Head, Empty, None, true),
         (304, "", Other, Empty, None, true),
         (304, FIVE, Other, Empty, Some(5), true),
-        (304, CHUNKED, Other, Empty, None, true),
+        (304, CHUNKED, Other, Empty, None, false),
         (204, "", Other, Empty, None, true),
         (204, ZERO, Other, Empty, Some(0), true),
         (204, FIVE, Other, Empty, Some(5), false),

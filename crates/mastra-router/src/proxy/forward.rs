@@ -34,6 +34,9 @@ pub(crate) fn fate(name: &str) -> FieldFate {
     }
     match first | 0x20 {
         b'h' if name.eq_ignore_ascii_case("host") => FieldFate::Host,
+        // Of an upgrade that is not forwarded (RFC 7540, section 3.2.1), and what CGI would take for `HTTP_PROXY`.
+        b'h' if name.eq_ignore_ascii_case("http2-settings") => FieldFate::Drop,
+        b'p' if name.eq_ignore_ascii_case("proxy") => FieldFate::Drop,
         b'f' if name.eq_ignore_ascii_case("forwarded") => FieldFate::Drop,
         b'x' if is_forwarding_x(bytes) => FieldFate::Drop,
         b'x' if name.eq_ignore_ascii_case(waiting::FIELD) => FieldFate::Page,
@@ -53,9 +56,8 @@ fn is_forwarding_x(name: &[u8]) -> bool {
 #[cold]
 fn underscored(name: &str) -> FieldFate {
     let twin = name.replace('_', "-").to_ascii_lowercase();
-    let framing = matches!(twin.as_str(), "content-length" | "transfer-encoding" | "connection" | "upgrade" | "te");
     match fate(&twin) {
-        FieldFate::Keep if !framing => FieldFate::Keep,
+        FieldFate::Keep if !http1::is_for_connection(&twin) => FieldFate::Keep,
         _ => FieldFate::Drop,
     }
 }
@@ -145,6 +147,13 @@ mod tests {
             ("Content-Length", FieldFate::Drop),
             ("content_length", FieldFate::Drop),
             ("Transfer_Encoding", FieldFate::Drop),
+            ("Keep_Alive", FieldFate::Drop),
+            ("Proxy_Authorization", FieldFate::Drop),
+            ("proxy_connection", FieldFate::Drop),
+            ("HTTP2-Settings", FieldFate::Drop),
+            ("http2_settings", FieldFate::Drop),
+            ("Proxy", FieldFate::Drop),
+            ("Proxy-Custom", FieldFate::Keep),
             ("Forwarded", FieldFate::Drop),
             ("X-Real-IP", FieldFate::Drop),
             ("X_Real-IP", FieldFate::Drop),

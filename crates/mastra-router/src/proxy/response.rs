@@ -1,6 +1,6 @@
 //! From the bytes of an upstream's answer to what the client gets.
 
-use http1::{BodyLength, HeadScan, Parsed, ResponseHead};
+use http1::{BodyLength, HeadScan, Parsed, RequestKind, ResponseHead};
 
 use super::Shared;
 use super::request::Plan;
@@ -33,6 +33,12 @@ pub(crate) struct Outgoing<H> {
     pub(crate) to: BodyLength,
     /// Whether the client may send another request on its connection.
     pub(crate) keep_alive: bool,
+}
+
+/// Whether an answer without a body may say how long one would be: that of a GET, or of what is cached. That of a 204 may
+/// not (RFC 9110, section 8.6).
+pub(crate) fn announces_length(status: u16, to: RequestKind) -> bool {
+    status == 304 || to == RequestKind::Head && status != 204
 }
 
 /// What an upstream has answered.

@@ -22,7 +22,7 @@ use crate::proxy::answer::{self, Answer, Failure, Form};
 use crate::proxy::forward::{self, ConnectionFields};
 use crate::proxy::observed::Observed;
 use crate::proxy::request::{self, Inbound, LastRoute, Plan, Refused};
-use crate::proxy::response::{AnswerHead, Outgoing};
+use crate::proxy::response::{AnswerHead, Outgoing, announces_length};
 use crate::proxy::rewrite::response_fields;
 use crate::proxy::upstream::UpstreamIo;
 use crate::proxy::{exchange, upgrade, worker};
@@ -378,9 +378,7 @@ impl AnswerHead for Vec<u8> {
         http1::write_status_line(&mut out, head.status, head.reason);
         response_fields(&head.fields, plan.prefix.as_deref(), |name, value| http1::write_field(&mut out, name, &value));
         if to == BodyLength::Empty {
-            // The length that a GET would have had, or that the cached body has (RFC 9110, section 8.6).
-            let announced =
-                head.fields.get("content-length").filter(|_| plan.kind == RequestKind::Head || head.status == 304);
+            let announced = head.fields.get("content-length").filter(|_| announces_length(head.status, plan.kind));
             if let Some(length) = announced {
                 http1::write_field(&mut out, "Content-Length", length);
             }

@@ -13,7 +13,7 @@ use h2::ext::Protocol;
 use h2::server::{Builder, Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
-use http1::{BodyLength, Field, MAX_FIELDS, RequestKind, Version};
+use http1::{BodyLength, Field, MAX_FIELDS, METHOD_BYTES, RequestKind, Version};
 use tokio::time::{Instant, Sleep};
 
 use super::idle::IdleTimer;
@@ -176,9 +176,9 @@ impl Requests {
             }
             Err(Refused { answer, observed }) => {
                 // A client that is gone needs no answer.
-                let sent = stream::send_answer(&mut respond, &answer, kind);
-                if let (Some(observed), Ok(())) = (observed, sent) {
-                    observed.answered(answer.status);
+                match stream::send_answer(&mut respond, &answer, kind) {
+                    Ok(()) => _ = observed.map(|observed| observed.answered(answer.status)),
+                    Err(_) => _ = self.budget.taken_back.fetch_add(1, Ordering::Relaxed),
                 }
             }
         }
@@ -206,8 +206,16 @@ impl<'r> Head<'r> {
             None if parts.method == Method::CONNECT => return Err((405, "connect")),
             None => false,
         };
-        if headers.len() > MAX_FIELDS {
+        // Cookies may come in as many crumbs as there are, and go on in one field.
+        if headers.len() > MAX_FIELDS && headers.len() - headers.get_all(header::COOKIE).iter().count() >= MAX_FIELDS {
             return Err((431, "too_many_fields"));
+        }
+        if parts.method.as_str().len() > METHOD_BYTES {
+            return Err((400, "bad_method"));
+        }
+        if headers.values().any(|value| has_white_space_around(value.as_bytes())) {
+            // RFC 9113, section 8.2.1. Where it is taken off, and where not, the next server reads another value.
+            return Err((400, "bad_field_value"));
         }
         if !matches!(parts.uri.scheme_str(), None | Some("http" | "https")) {
             return Err((400, "bad_scheme"));
@@ -219,7 +227,8 @@ impl<'r> Head<'r> {
         if !(http1::is_origin_form(path) || path == "*" && parts.method == Method::OPTIONS) {
             return Err((400, "bad_target"));
         }
-        if headers.get(header::EXPECT).is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+        let mut expected = headers.get_all(header::EXPECT).iter();
+        if expected.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
             return Err((417, "bad_expect"));
         }
         let mut cookies = headers.get_all(header::COOKIE).iter();
@@ -268,6 +277,10 @@ fn observed(parts: &http::request::Parts, shared: &Shared) -> Option<Box<Observe
     let host = parts.uri.authority().map_or("", |authority| authority.as_str());
     let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
     Observed::begin(shared, parts.method.as_str(), host, path, RequestProtocol::Http2)
+}
+
+fn has_white_space_around(value: &[u8]) -> bool {
+    matches!(value, [b' ' | b'\t', ..] | [.., b' ' | b'\t'])
 }
 
 fn field<'r>((name, value): (&'r HeaderName, &'r HeaderValue)) -> Field<'r> {

@@ -14,7 +14,7 @@ use super::body::{Body, Sink};
 use super::{Downstream, Next};
 use crate::proxy::answer::{self, Answer, Failure};
 use crate::proxy::request::Plan;
-use crate::proxy::response::{AnswerHead, Outgoing};
+use crate::proxy::response::{AnswerHead, Outgoing, announces_length};
 use crate::proxy::rewrite::response_fields;
 use crate::proxy::upstream::UpstreamIo;
 use crate::proxy::{Shared, exchange, worker};
@@ -220,8 +220,7 @@ impl AnswerHead for Response<()> {
         let mut response = with_fields(head, Some(plan));
         let length = match head.body {
             BodyLength::Length(length) => Some(length),
-            // The length that a GET would have had, or that the cached body has (RFC 9110, section 8.6).
-            BodyLength::Empty if plan.kind == RequestKind::Head || head.status == 304 => head.content_length,
+            BodyLength::Empty if announces_length(head.status, plan.kind) => head.content_length,
             _ => None,
         };
         if let Some(length) = length {

@@ -255,6 +255,13 @@ async fn a_request_that_breaks_the_rules_reaches_no_upstream() {
         (&[(":method", Some("CONNECT")), (":protocol", Some("connect-udp"))], &[]),
         (&[(":method", Some("CONNECT")), (":protocol", Some("websocket"))], &[("host", "evil.test")]),
         (&[], &[("expect", "the-unexpected")]),
+        (&[], &[("expect", "100-continue"), ("expect", "the-unexpected")]),
+        (&[], &[("x", " a")]),
+        (&[], &[("x", "a ")]),
+        (&[], &[("x", "\ta")]),
+        (&[], &[("x", "fine"), ("y", "a\t")]),
+        (&[], &[("x", " ")]),
+        (&[(":method", Some("ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFG"))], &[]),
     ];
     for (changes, more) in cases {
         let id = frames.request(&head(changes, more), true).await;
@@ -286,6 +293,9 @@ async fn a_request_that_breaks_the_rules_reaches_no_upstream() {
         (&[(":scheme", Some("http"))], &[]),
         (&[], &[("x", "a\u{e9}b")]),
         (&[], &[("x", "")]),
+        (&[], &[("x", "a b\tc")]),
+        (&[], &[("expect", "100-CONTINUE")]),
+        (&[(":method", Some("ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEF"))], &[]),
     ];
     for (i, (changes, more)) in fine.iter().enumerate() {
         let id = frames.request(&head(changes, more), true).await;
@@ -305,6 +315,13 @@ async fn limits_of_heads() {
     assert_eq!(client.ask(request).await.status(), 200);
     assert_eq!(recorder.last().field("cookie"), Some(&*large));
 
+    // A browser may send each of its cookies in a field of its own (RFC 9113, section 8.2.3).
+    let crumbs =
+        (0..180).fold(http::Request::get("https://app.localhost/"), |r, i| r.header("cookie", format!("c{i}=1")));
+    assert_eq!(client.ask(crumbs.body(()).unwrap()).await.status(), 200);
+    let cookie = recorder.last().field("cookie").unwrap().to_owned();
+    assert!(cookie.starts_with("c0=1; c1=1; ") && cookie.ends_with("; c179=1"), "{cookie}");
+
     let endless = "x".repeat(70 * 1024);
     let mut many = http::Request::get("https://app.localhost/");
     for i in 0..200 {
@@ -320,7 +337,7 @@ async fn limits_of_heads() {
         assert_eq!(answer.status(), status);
         client.serves().await;
     }
-    assert_eq!(recorder.log().len(), 1);
+    assert_eq!(recorder.log().len(), 2);
 }
 
 #[tokio::test]
@@ -397,8 +414,10 @@ async fn resets_without_end_end_the_connection_and_nobody_elses() {
     let other = edge.http2().await;
     let block = head(&[], &[]);
     let upload = head(&[(":method", Some("POST"))], &[]);
-    // Requests that are taken back at once; in the middle of their upload; and such that make the router reset them.
-    for kind in 0..4 {
+    let [nobody, bad] = [(":authority", "nobody.localhost"), (":path", "x")].map(|(n, v)| head(&[(n, Some(v))], &[]));
+    // Requests that are taken back at once; in the middle of their upload; such that make the router reset them; and such
+    // that it answers by itself.
+    for kind in 0..6 {
         let mut frames = Frames::start(&edge).await;
         let mut ended = false;
         'flood: for round in 0..500 {
@@ -406,11 +425,15 @@ async fn resets_without_end_end_the_connection_and_nobody_elses() {
             for _ in 0..20 {
                 let id = frames.next;
                 frames.next += 2;
-                let (block, flags) =
-                    if kind == 0 { (&block, END_STREAM | END_HEADERS) } else { (&upload, END_HEADERS) };
+                let (block, flags) = match kind {
+                    0 => (&block, END_STREAM | END_HEADERS),
+                    4 => (&nobody, END_STREAM | END_HEADERS),
+                    5 => (&bad, END_STREAM | END_HEADERS),
+                    _ => (&upload, END_HEADERS),
+                };
                 out.extend(frame(HEADERS, flags, id, block));
                 match kind {
-                    0 | 1 => out.extend(frame(RST_STREAM, 0, id, &[0, 0, 0, 8])),
+                    0 | 1 | 4 | 5 => out.extend(frame(RST_STREAM, 0, id, &[0, 0, 0, 8])),
                     // A window of nothing more, and one beyond all.
                     2 => out.extend(frame(WINDOW_UPDATE, 0, id, &[0; 4])),
                     _ => out.extend(frame(WINDOW_UPDATE, 0, id, &[127, 255, 255, 255])),

@@ -145,6 +145,7 @@ async fn answers_without_a_body_keep_the_length_they_announce() {
         (Method::GET, "204 No Content\r\n", None),
         (Method::GET, "200 OK\r\nContent-Length: 0\r\n", Some("0")),
         (Method::OPTIONS, "204 No Content\r\n", None),
+        (Method::HEAD, "204 No Content\r\nContent-Length: 5\r\n", None),
     ] {
         let request = Request::builder().method(method).uri("https://app.localhost/").body(()).unwrap();
         let (asked, _stream) = client.begin(request, true).await;
