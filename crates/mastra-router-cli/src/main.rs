@@ -2,7 +2,7 @@
 
 mod cli;
 mod commands;
-mod config_file;
+mod config;
 mod daemon;
 mod failure;
 mod output;
@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    commands::answer_shell();
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return output::usage(&error),

@@ -103,7 +103,7 @@ pub(crate) struct ServeTls {
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub(crate) key: Option<PathBuf>,
     /// Directory of the authority and its certificates [default: $MASTRA_ROUTER_CERT_DIR, else ~/.mastra/certs].
-    #[arg(long, value_name = "DIR", env = "MASTRA_ROUTER_CERT_DIR", hide_env = true)]
+    #[arg(long, value_name = "DIR")]
     pub(crate) cert_dir: Option<PathBuf>,
     /// Send plain HTTP requests for https routes to their https URL.
     #[arg(long)]

@@ -64,26 +64,30 @@ impl SavedSettings {
     /// # Errors
     /// [`RouterError::File`] where the file cannot be read or put aside.
     pub fn load(dir: &Path) -> Result<(Self, Option<String>)> {
-        let failed = |action| move |source| RouterError::File { action, path: dir.join(FILE), source };
-        let directory = match Directory::open(dir) {
-            Ok(directory) => directory,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Default::default()),
-            Err(source) => return Err(RouterError::File { action: "use", path: dir.to_owned(), source }),
-        };
-        let Some(file) = directory.open_own_file(FILE).map_err(failed("open"))? else { return Ok(Default::default()) };
-        let mut bytes = Vec::new();
-        file.take(FILE_MAX).read_to_end(&mut bytes).map_err(failed("read"))?;
+        let Some((directory, bytes)) = read(dir)? else { return Ok(Default::default()) };
         if let Some(settings) = Self::parse(&bytes) {
             return Ok((settings, None));
         }
         let newer = serde_json::from_slice::<VersionRecord>(&bytes).is_ok_and(|record| record.version > VERSION);
         let (kind, what) = if newer { ("newer", "was written by a newer version") } else { ("corrupt", "is damaged") };
-        let kept = put_aside(&directory, kind).map_err(failed("put aside"))?;
+        let kept = put_aside(&directory, kind).map_err(|source| RouterError::File {
+            action: "put aside",
+            path: directory.path_of(FILE),
+            source,
+        })?;
         let (path, kept) = (directory.path_of(FILE), kept.display().to_string());
         Ok((
             Self::default(),
             Some(format!("{} {what}; it is kept as {kept}, and nothing of it is used", path.display())),
         ))
+    }
+
+    /// As [`load`](Self::load), and leaves what cannot be used where it is.
+    ///
+    /// # Errors
+    /// [`RouterError::File`] where the file cannot be read.
+    pub fn look(dir: &Path) -> Result<Self> {
+        Ok(read(dir)?.and_then(|(_, bytes)| Self::parse(&bytes)).unwrap_or_default())
     }
 
     /// Saves the settings in a directory, in the place of those before. A crash leaves the old ones or the new ones.
@@ -126,6 +130,20 @@ impl SavedSettings {
         });
         Some(Self { listen: record.listen, base_domain: record.base_domain, strategy, tls: record.tls })
     }
+}
+
+/// The bytes of the file and the directory it is in, where there is one.
+fn read(dir: &Path) -> Result<Option<(Directory, Vec<u8>)>> {
+    let failed = |action| move |source| RouterError::File { action, path: dir.join(FILE), source };
+    let directory = match Directory::open(dir) {
+        Ok(directory) => directory,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(RouterError::File { action: "use", path: dir.to_owned(), source }),
+    };
+    let Some(file) = directory.open_own_file(FILE).map_err(failed("open"))? else { return Ok(None) };
+    let mut bytes = Vec::new();
+    file.take(FILE_MAX).read_to_end(&mut bytes).map_err(failed("read"))?;
+    Ok(Some((directory, bytes)))
 }
 
 fn put_aside(directory: &Directory, kind: &str) -> io::Result<PathBuf> {

@@ -1,4 +1,4 @@
-//! The configuration file of `serve`.
+//! The configuration file.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -8,19 +8,20 @@ use mastra_router::{
     LocalEdgeRouterConfig, LocalhostUrls, PortRange, RouteConfig, RouteName, RouteSpec, RoutingStrategy, Target,
 };
 use serde::Deserialize;
+use toml::Table;
 
 use crate::cli::HostsFile;
 use crate::failure::Failure;
 
 /// `mastra-router.toml`. What is left out keeps its default.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ConfigFile {
     pub(crate) strategy: Option<Strategy>,
     pub(crate) base_domain: Option<String>,
     pub(crate) listen: Option<Listen>,
-    pub(crate) lan: bool,
-    pub(crate) save: bool,
+    pub(crate) lan: Option<bool>,
+    pub(crate) save: Option<bool>,
     threads: Option<usize>,
     log_routes: Option<bool>,
     localhost_urls: Option<Urls>,
@@ -31,6 +32,9 @@ pub(crate) struct ConfigFile {
     tls: Tls,
     hosts: Hosts,
     routes: Vec<toml::Spanned<RouteEntry>>,
+    /// Those of [`KEYS`](Self::KEYS) that it has.
+    #[serde(skip)]
+    said: Vec<&'static str>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -47,28 +51,6 @@ enum Urls {
     Subdomain,
 }
 
-impl Default for ConfigFile {
-    fn default() -> Self {
-        Self {
-            strategy: None,
-            base_domain: None,
-            listen: None,
-            lan: false,
-            save: true,
-            threads: None,
-            log_routes: None,
-            localhost_urls: None,
-            allow_remote_targets: None,
-            port_range: None,
-            health: Health::default(),
-            proxy: Proxy::default(),
-            tls: Tls::default(),
-            hosts: Hosts::default(),
-            routes: Vec::new(),
-        }
-    }
-}
-
 /// One address or several.
 #[derive(Debug, Deserialize)]
 #[serde(untagged, expecting = "it takes an address and a port, \"127.0.0.1:3000\", or a list of them")]
@@ -77,11 +59,18 @@ pub(crate) enum Listen {
     Many(Vec<SocketAddr>),
 }
 
+/// `"3100-3199"`, or a table of both.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Range {
-    start: u16,
-    end: u16,
+#[serde(untagged, deny_unknown_fields, expecting = "it takes two ports, \"3100-3199\" or { start = 3100, end = 3199 }")]
+enum Range {
+    Ports { start: u16, end: u16 },
+    Text(#[serde(deserialize_with = "ports")] (u16, u16)),
+}
+
+fn ports<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<(u16, u16), D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let ends = text.split_once('-').and_then(|(a, b)| Some((a.trim().parse().ok()?, b.trim().parse().ok()?)));
+    ends.ok_or_else(|| serde::de::Error::custom("it takes two ports"))
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -153,12 +142,11 @@ struct RouteEntry {
     tls: Option<bool>,
 }
 
-/// A file's routes, each with its place in it.
+/// Routes of files, each with its place.
 #[derive(Debug, Default)]
 pub(crate) struct ConfiguredRoutes {
     pub(crate) routes: Vec<RouteConfig>,
-    offsets: Vec<usize>,
-    source: Source,
+    places: Vec<String>,
 }
 
 /// The text of a file.
@@ -200,15 +188,86 @@ impl From<Vec<RouteConfig>> for ConfiguredRoutes {
 impl ConfiguredRoutes {
     /// `failure` of the route with this index, with the place where it is written.
     pub(crate) fn failure(&self, index: usize, mut failure: Failure) -> Failure {
-        if let Some(&offset) = self.offsets.get(index) {
-            failure.message = format!("{}: {}", self.source.at(offset), failure.message);
+        if let Some(place) = self.places.get(index) {
+            failure.message = format!("{place}: {}", failure.message);
         }
         failure
+    }
+
+    /// Those of another file after these.
+    pub(super) fn extend(&mut self, more: Self) {
+        self.routes.extend(more.routes);
+        self.places.extend(more.places);
     }
 }
 
 impl ConfigFile {
-    /// Reads a file: its settings and its routes.
+    /// Every setting, as it is written in a file. Tables that are no settings of a router are left out.
+    pub(super) const KEYS: [&str; 31] = [
+        "strategy",
+        "base_domain",
+        "listen",
+        "lan",
+        "save",
+        "threads",
+        "log_routes",
+        "localhost_urls",
+        "allow_remote_targets",
+        "port_range",
+        "health.path",
+        "health.interval",
+        "health.timeout",
+        "health.failure_threshold",
+        "proxy.restart_grace",
+        "proxy.connect_timeout",
+        "proxy.head_timeout",
+        "proxy.idle_timeout",
+        "proxy.drain_timeout",
+        "proxy.max_connections",
+        "proxy.pool_size",
+        "proxy.max_hops",
+        "tls.enabled",
+        "tls.cert_dir",
+        "tls.validity_days",
+        "tls.cert",
+        "tls.key",
+        "tls.redirect_http",
+        "hosts.mode",
+        "hosts.path",
+        "hosts.backup_dir",
+    ];
+
+    /// The settings that it says.
+    pub(super) fn keys(&self) -> &[&'static str] {
+        &self.said
+    }
+
+    /// Settings and nothing else, of a table.
+    ///
+    /// # Errors
+    /// That of what does not fit.
+    pub(super) fn of_table(table: Table) -> Result<Self, toml::de::Error> {
+        let said = keys_of(&table);
+        Ok(Self { said, ..Self::deserialize(table)? })
+    }
+
+    /// Forgets what a file may not say that nobody has named: it came with a project, and nobody may have read it. What can
+    /// be reached from outside, and which files are read and written, is the user's to say. Returns what it has forgotten.
+    pub(super) fn keep_what_a_project_may_say(&mut self) -> Vec<&'static str> {
+        let forgotten = |key: &str| {
+            key == "lan"
+                || key == "allow_remote_targets"
+                || key.starts_with("hosts.")
+                || matches!(key, "tls.cert_dir" | "tls.cert" | "tls.key")
+        };
+        let (lost, kept) = std::mem::take(&mut self.said).into_iter().partition(|key| forgotten(key));
+        self.said = kept;
+        (self.lan, self.allow_remote_targets, self.hosts) = (None, None, Hosts::default());
+        (self.tls.cert_dir, self.tls.cert, self.tls.key) = (None, None, None);
+        lost
+    }
+
+    /// Reads a file: its settings and its routes. Paths in it count from where it is.
     ///
     /// # Errors
     /// A failure that names the file and the place in it.
@@ -218,19 +277,21 @@ impl ConfigFile {
             Failure::usage("CONFIG_UNREADABLE", message, Some("check --config FILE".to_owned()))
         })?;
         let source = Source { path: path.to_owned(), text };
-        let mut file: Self = toml::from_str(&source.text)
-            .map_err(|error| source.invalid(error.span().map_or(0, |s| s.start), error.message().trim()))?;
+        let invalid =
+            |error: toml::de::Error| source.invalid(error.span().map_or(0, |s| s.start), error.message().trim());
+        let mut file: Self = toml::from_str(&source.text).map_err(invalid)?;
+        file.said = keys_of(&toml::from_str(&source.text).map_err(invalid)?);
+        file.count_paths_from(path.parent().unwrap_or(Path::new("")));
         let entries = std::mem::take(&mut file.routes);
-        let mut configured = ConfiguredRoutes { source, ..ConfiguredRoutes::default() };
+        let mut configured = ConfiguredRoutes::default();
         for entry in entries {
             let offset = entry.span().start;
             let route = entry.into_inner();
-            let target = Target::parse_text(&route.target).map_err(|error| {
-                configured.source.invalid(offset, &format!("routes.target of {:?}: {error}", route.name))
-            })?;
+            let target = Target::parse_text(&route.target)
+                .map_err(|error| source.invalid(offset, &format!("routes.target of {:?}: {error}", route.name)))?;
             let route = route.config(&target);
             configured.routes.push(route);
-            configured.offsets.push(offset);
+            configured.places.push(source.at(offset));
         }
         // Here rather than when they are registered, so that nothing listens yet when one is not valid.
         for (index, route) in configured.routes.iter().enumerate() {
@@ -240,13 +301,20 @@ impl ConfigFile {
         Ok((file, configured))
     }
 
+    fn count_paths_from(&mut self, dir: &Path) {
+        let (tls, hosts) = (&mut self.tls, &mut self.hosts);
+        for path in [&mut tls.cert_dir, &mut tls.cert, &mut tls.key, &mut hosts.path, &mut hosts.backup_dir] {
+            *path = path.take().map(|path| dir.join(path));
+        }
+    }
+
     /// Whether the file says that URLs are `https`, or are not. Who brings a certificate wants it served.
-    pub(crate) fn tls(&self) -> Option<bool> {
+    fn tls(&self) -> Option<bool> {
         self.tls.enabled.or(self.tls.cert.as_ref().map(|_| true))
     }
 
     /// Puts the file's settings over `config`.
-    pub(crate) fn apply(&self, config: &mut LocalEdgeRouterConfig) {
+    pub(super) fn apply(&self, config: &mut LocalEdgeRouterConfig) {
         fn set<T: Clone>(to: &mut T, from: &Option<T>) {
             if let Some(value) = from {
                 to.clone_from(value);
@@ -268,7 +336,8 @@ impl ConfigFile {
             None => {}
         }
         if let Some(range) = &self.port_range {
-            config.port_range = PortRange { start: range.start, end: range.end };
+            let (Range::Ports { start, end } | Range::Text((start, end))) = *range;
+            config.port_range = PortRange { start, end };
         }
         if self.threads.is_some() {
             config.proxy.threads = self.threads;
@@ -305,6 +374,19 @@ impl ConfigFile {
         set(&mut config.proxy.pool_size, &self.proxy.pool_size);
         set(&mut config.proxy.max_hops, &self.proxy.max_hops);
     }
+}
+
+/// The settings that a table has.
+fn keys_of(table: &Table) -> Vec<&'static str> {
+    let has = |key: &&str| {
+        let (last, above) = key.rsplit_once('.').map_or((*key, None), |(above, last)| (last, Some(above)));
+        let table = match above {
+            Some(above) => table.get(above).and_then(toml::Value::as_table),
+            None => Some(table),
+        };
+        table.is_some_and(|table| table.contains_key(last))
+    };
+    ConfigFile::KEYS.into_iter().filter(has).collect()
 }
 
 impl RouteEntry {

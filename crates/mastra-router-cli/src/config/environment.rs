@@ -1,0 +1,58 @@
+//! Settings of the environment: `MASTRA_ROUTER_` and the key, as `MASTRA_ROUTER_PROXY_POOL_SIZE`.
+
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use super::ConfigFile;
+use crate::failure::Failure;
+
+/// Variables that had a name of their own before the settings had.
+const OWN_NAMES: [(&str, &str); 2] =
+    [("tls.cert_dir", "MASTRA_ROUTER_CERT_DIR"), ("hosts.path", "MASTRA_ROUTER_HOSTS_FILE")];
+
+/// The variables that are set and not empty, each as a file that says only this.
+///
+/// # Errors
+/// `CONFIG_INVALID` that names the variable.
+pub(super) fn settings() -> Result<Vec<(String, ConfigFile)>, Failure> {
+    let mut found = Vec::new();
+    for key in ConfigFile::KEYS {
+        let name = variable(key);
+        let Some(value) = std::env::var_os(&name).filter(|value| !value.is_empty()) else { continue };
+        let invalid = |message: &str| {
+            let hint = Some(format!("unset {name}"));
+            Failure::usage("CONFIG_INVALID", format!("${name}: {}", message.trim()), hint)
+        };
+        let text = value.to_str().ok_or_else(|| invalid("it is no text"))?;
+        found.push((name.clone(), parse(key, text).map_err(|error| invalid(&error))?));
+    }
+    Ok(found)
+}
+
+/// The variable of a setting.
+pub(crate) fn variable(key: &str) -> String {
+    match OWN_NAMES.into_iter().find(|(of, _)| *of == key) {
+        Some((_, name)) => name.to_owned(),
+        None => format!("MASTRA_ROUTER_{}", key.replace('.', "_").to_ascii_uppercase()),
+    }
+}
+
+/// A value as TOML has it, or else as the text that it is; several with commas between them.
+fn parse(key: &str, text: &str) -> Result<ConfigFile, String> {
+    let value = toml::de::ValueDeserializer::parse(text).ok().and_then(|de| Value::deserialize(de).ok());
+    if let Some(file) = value.and_then(|value| file(key, value).ok()) {
+        return Ok(file);
+    }
+    let strings = |text: &str| text.split(',').map(|part| Value::from(part.trim())).collect::<Vec<_>>();
+    let value = if text.contains(',') { Value::from(strings(text)) } else { Value::from(text) };
+    file(key, value).map_err(|error| error.message().to_owned())
+}
+
+fn file(key: &str, value: Value) -> Result<ConfigFile, toml::de::Error> {
+    let (table, key) = key.rsplit_once('.').map_or((None, key), |(table, key)| (Some(table), key));
+    let inner = Table::from_iter([(key.to_owned(), value)]);
+    ConfigFile::of_table(match table {
+        Some(table) => Table::from_iter([(table.to_owned(), Value::from(inner))]),
+        None => inner,
+    })
+}
