@@ -3,6 +3,7 @@
 mod daemon;
 mod doctor;
 mod hosts;
+mod look;
 mod routes;
 mod run;
 mod serve;
@@ -18,6 +19,7 @@ use clap::{Parser, Subcommand};
 
 pub(crate) use daemon::{Logs, Restart, Stop};
 pub(crate) use hosts::{Hosts, HostsCommand};
+pub(crate) use look::{CompletionShell, Completions, Config, ConfigShow, Man, Open};
 pub(crate) use routes::{Add, Key, Keys, List, Port, Update, Watch};
 pub(crate) use run::{Prune, Run};
 pub(crate) use serve::{Demo, HostsFile, IdleExit, Serve, ServeTls, StartedBy, Strategy};
@@ -106,6 +108,8 @@ pub(crate) enum Command {
     },
     /// Print the URL of a route.
     Url(Key),
+    /// Open a route, or the router's own page, in the browser.
+    Open(Open),
     /// Check a route's target now; exit 1 when it is not healthy.
     Health(Key),
     /// Lease free ports; the router keeps them until they are given back.
@@ -135,4 +139,12 @@ pub(crate) enum Command {
     /// Print exports that let curl, Node, Python, Deno and OpenSSL accept the local authority.
     #[command(after_help = tls::ENV_HELP)]
     Env(Env),
+    /// Settings and where they come from.
+    #[command(subcommand)]
+    Config(Config),
+    /// Print a script that completes this command's words in a shell.
+    #[command(after_help = look::COMPLETIONS_HELP)]
+    Completions(Completions),
+    /// Print the manual page (mastra-router man | man -l -).
+    Man(Man),
 }

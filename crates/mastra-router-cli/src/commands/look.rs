@@ -160,6 +160,6 @@ fn request_line(request: &RequestInfo) -> String {
     format!("{at}  {method:7}  {url}  {status}  {took:.1} ms  {protocol}")
 }
 
-async fn find(key: &str, client: &ControlClient) -> Result<RouteInfo, RouterError> {
+pub(super) async fn find(key: &str, client: &ControlClient) -> Result<RouteInfo, RouterError> {
     client.find_route(key).await?.ok_or_else(|| RouterError::RouteNotFound { id: key.to_owned() })
 }

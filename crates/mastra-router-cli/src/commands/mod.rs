@@ -1,6 +1,8 @@
 //! One file a command, or a few that are alike.
 
 pub(crate) mod authority;
+mod completions;
+mod config;
 pub(crate) mod daemon;
 mod demo;
 mod doctor;
@@ -8,6 +10,7 @@ mod env;
 pub(crate) mod hosts;
 mod logs;
 mod look;
+mod open;
 mod port;
 mod routes;
 mod run;
@@ -23,10 +26,12 @@ use std::process::ExitCode;
 use mastra_router::Home;
 use mastra_router::control::ControlClient;
 
-use crate::cli::{Cli, Command, Watch};
+use crate::cli::{Cli, Command, Config, Watch};
 use crate::daemon::reach::Reach;
 use crate::failure::Failure;
 use crate::output::Output;
+
+pub(crate) use completions::{answer_shell, route_names};
 
 type Outcome = Result<ExitCode, Failure>;
 
@@ -70,6 +75,10 @@ pub(crate) fn run(cli: Cli, output: &Output) -> Outcome {
             Command::Stop(args) => daemon::stop(&args, &client, &home, output).await,
             Command::Tls(command) => tls::run(command, output),
             Command::Env(args) => env::run(&args, output),
+            Command::Open(args) => open::open(args.route.as_deref(), &reach.client().await?, output).await,
+            Command::Config(Config::Show(args)) => config::show(&args, &home, output),
+            Command::Completions(args) => completions::completions(args.shell),
+            Command::Man(args) => completions::man(args.dir.as_deref(), output),
         }
     });
     // A name that is being resolved has no cancellation; nobody waits for its answer any more.

@@ -77,6 +77,7 @@ fn user() -> Result<(u32, u32), Failure> {
 fn flags(serve: &Serve, system: bool) -> Result<Vec<String>, Failure> {
     let Serve {
         config,
+        no_project_file: _,
         listen,
         lan,
         threads,
@@ -95,8 +96,10 @@ fn flags(serve: &Serve, system: bool) -> Result<Vec<String>, Failure> {
         flags.extend(value);
     };
     let path = |path: &Option<PathBuf>| path.as_deref().map(absolute).transpose();
-    if let Some(config) = path(config)? {
-        add("--config", Some(config));
+    match path(config)? {
+        Some(config) => add("--config", Some(config)),
+        // Where the manager runs it is no project's directory.
+        None => add("--no-project-file", None),
     }
     if !system {
         listen.iter().for_each(|address| add("--listen", Some(address.to_string())));

@@ -122,7 +122,8 @@ fn error_codes() {
     assert_eq!(documented, in_code);
 
     for path in [
-        "config_file.rs",
+        "config/environment.rs",
+        "config/file.rs",
         "failure.rs",
         "output.rs",
         "commands/serve.rs",

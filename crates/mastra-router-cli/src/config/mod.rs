@@ -1,0 +1,161 @@
+//! What a router is to be, and who said so. From the weakest to the strongest: the command's defaults, what was typed the
+//! last time, the user's file, the project's file or the one that is given, the environment, flags.
+
+mod entries;
+mod environment;
+mod file;
+mod keys;
+mod routes;
+mod source;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use mastra_router::{Home, LocalEdgeRouterConfig};
+
+pub(crate) use entries::{entries, strategy};
+pub(crate) use file::ConfigFile;
+pub(crate) use routes::{ConfiguredRoutes, default_deployment};
+pub(crate) use source::{Source, nearest};
+
+use crate::failure::Failure;
+use crate::project_file;
+
+/// Of the user, in the home.
+const USER_FILE: &str = "config.toml";
+
+/// Who said what a setting is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Default,
+    /// Typed once, and saved.
+    Saved,
+    /// A line of a file.
+    File(PathBuf, usize),
+    /// A variable of the environment.
+    Variable(String),
+    /// The command line.
+    Flag(&'static str),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::Saved => f.write_str("typed before"),
+            Self::File(path, line) => write!(f, "{}:{line}", path.display()),
+            Self::Variable(name) => write!(f, "${name}"),
+            Self::Flag(flag) => f.write_str(flag),
+        }
+    }
+}
+
+/// Settings of files and of the environment, over those it was made with.
+#[derive(Debug)]
+pub(crate) struct Configured {
+    pub(crate) config: LocalEdgeRouterConfig,
+    pub(crate) routes: ConfiguredRoutes,
+    /// Whether other machines may reach it.
+    pub(crate) lan: bool,
+    /// Whether routes, leases and settings are saved.
+    pub(crate) save: bool,
+    /// What was not heeded, in words.
+    pub(crate) warnings: Vec<String>,
+    origins: BTreeMap<String, Origin>,
+}
+
+/// The file of a project's or of nobody's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Chosen<'p> {
+    /// This one.
+    Given(&'p Path),
+    /// The project's that the directory belongs to.
+    OfProject,
+    /// None: the router is for all projects, and whose directory this is is by chance.
+    None,
+}
+
+impl Configured {
+    /// Reads the user's file, then the one that was chosen, then the environment.
+    ///
+    /// # Errors
+    /// A failure that names the file and the place in it, or the variable.
+    pub(crate) fn read(config: LocalEdgeRouterConfig, chosen: Chosen, home: &Home) -> Result<Self, Failure> {
+        let mut this = Self {
+            config,
+            routes: ConfiguredRoutes::default(),
+            lan: false,
+            save: true,
+            warnings: Vec::new(),
+            origins: BTreeMap::new(),
+        };
+        let of_user = home.path().join(USER_FILE);
+        if of_user.exists() {
+            this.put_over(&of_user, ConfigFile::read(&of_user)?);
+        }
+        match chosen {
+            Chosen::Given(path) => this.put_over(path, ConfigFile::read(path)?),
+            Chosen::OfProject => {
+                if let Some(path) = std::env::current_dir().ok().and_then(|dir| project_file::nearest(&dir)) {
+                    this.put_project_over(&path, &of_user)?;
+                }
+            }
+            Chosen::None => {}
+        }
+        for (variable, file) in environment::settings()? {
+            this.put(|_| Origin::Variable(variable.clone()), &file);
+        }
+        this.warnings.extend(environment::unknown());
+        Ok(this)
+    }
+
+    /// What a file may say that was found and not given.
+    fn put_project_over(&mut self, path: &Path, of_user: &Path) -> Result<(), Failure> {
+        let given = format!("serve --config {}", path.display());
+        if !project_file::is_ours(path) {
+            self.warnings.push(format!("{} is another user's, and not heeded ({given} does)", path.display()));
+            return Ok(());
+        }
+        let (mut file, routes) = ConfigFile::read(path)?;
+        for said in file.keep_what_a_project_may_say() {
+            self.warnings.push(format!(
+                "{}:{}: {} is not heeded, since nobody named the file: {given}, or write it in {}",
+                path.display(),
+                said.line,
+                said.key,
+                of_user.display(),
+            ));
+        }
+        self.put_over(path, (file, routes));
+        Ok(())
+    }
+
+    fn put_over(&mut self, path: &Path, (file, routes): (ConfigFile, ConfiguredRoutes)) {
+        self.routes.extend(routes);
+        self.put(|line| Origin::File(path.to_owned(), line), &file);
+    }
+
+    fn put(&mut self, origin: impl Fn(usize) -> Origin, file: &ConfigFile) {
+        file.apply(&mut self.config);
+        self.lan = file.lan.unwrap_or(self.lan);
+        self.save = file.save.unwrap_or(self.save);
+        for said in file.said() {
+            self.set(said.key, origin(said.line));
+            // Who brings a certificate wants it served.
+            if said.key == "tls.cert" && !file.says("tls.enabled") {
+                self.set("tls.enabled", origin(said.line));
+            }
+        }
+    }
+
+    /// Notes who said what the setting `key` is.
+    pub(crate) fn set(&mut self, key: &str, origin: Origin) {
+        self.origins.insert(key.to_owned(), origin);
+    }
+
+    /// Who said what the setting `key` is.
+    pub(crate) fn origin(&self, key: &str) -> &Origin {
+        self.origins.get(key).unwrap_or(&Origin::Default)
+    }
+}
