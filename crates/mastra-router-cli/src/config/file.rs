@@ -1,11 +1,14 @@
 //! The configuration file.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mastra_router::{LocalEdgeRouterConfig, LocalhostUrls, PortRange, RoutingStrategy};
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, MapAccess, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer};
 use toml::Table;
 
 use super::keys::{self, Said};
@@ -28,7 +31,8 @@ pub(crate) struct ConfigFile {
     log_routes: Option<bool>,
     localhost_urls: Option<Urls>,
     allow_remote_targets: Option<bool>,
-    port_range: Option<Range>,
+    #[serde(deserialize_with = "ports")]
+    port_range: Option<Ports>,
     health: Health,
     proxy: Proxy,
     tls: Tls,
@@ -73,18 +77,34 @@ impl Listen {
     }
 }
 
-/// `"3100-3199"`, or a table of both.
-#[derive(Debug, Deserialize)]
-#[serde(untagged, deny_unknown_fields, expecting = "it takes two ports, \"3100-3199\" or { start = 3100, end = 3199 }")]
-enum Range {
-    Ports { start: u16, end: u16 },
-    Text(#[serde(deserialize_with = "ports")] (u16, u16)),
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ports {
+    start: u16,
+    end: u16,
 }
 
-fn ports<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<(u16, u16), D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let ends = text.split_once('-').and_then(|(a, b)| Some((a.trim().parse().ok()?, b.trim().parse().ok()?)));
-    ends.ok_or_else(|| serde::de::Error::custom("it takes two ports"))
+/// `"3100-3199"`, or a table of both.
+fn ports<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Ports>, D::Error> {
+    struct Either;
+    impl<'de> Visitor<'de> for Either {
+        type Value = Ports;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("two ports, \"3100-3199\" or { start = 3100, end = 3199 }")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Ports, E> {
+            let ends = text.split_once('-').and_then(|(a, b)| Some((a.trim().parse().ok()?, b.trim().parse().ok()?)));
+            let (start, end) = ends.ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))?;
+            Ok(Ports { start, end })
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Ports, A::Error> {
+            Ports::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+    deserializer.deserialize_any(Either).map(Some)
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -229,8 +249,7 @@ impl ConfigFile {
         if let Some(listen) = &self.listen {
             config.listen = listen.addresses().to_vec();
         }
-        if let Some(range) = &self.port_range {
-            let (Range::Ports { start, end } | Range::Text((start, end))) = *range;
+        if let Some(Ports { start, end }) = self.port_range {
             config.port_range = PortRange { start, end };
         }
         if self.threads.is_some() {
