@@ -19,7 +19,7 @@ The names of routes are those of the moment.";
 
 #[derive(Args, Debug)]
 pub(crate) struct Open {
-    /// Name, deployment or id of the route [default: the router's own page].
+    /// Name, deployment or id of the route [default: the one that run would give the project here, else the router's own page].
     #[arg(add = ArgValueCandidates::new(route_names))]
     pub(crate) route: Option<String>,
 }

@@ -66,6 +66,11 @@ impl Serve {
             None => Chosen::OfProject,
         }
     }
+
+    /// The same for a router that no project's directory has to do with.
+    pub(crate) fn chosen_for_all(&self) -> Chosen<'_> {
+        self.config.as_deref().map_or(Chosen::None, Chosen::Given)
+    }
 }
 
 /// What started a router in the background.

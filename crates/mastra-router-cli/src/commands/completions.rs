@@ -12,6 +12,7 @@ use mastra_router::control::ControlClient;
 use mastra_router::{Home, RouterControl};
 
 use super::Outcome;
+use super::look::name;
 use crate::cli::{Cli, CompletionShell};
 use crate::failure::Failure;
 use crate::output::Output;
@@ -36,10 +37,9 @@ pub(crate) fn route_names() -> Vec<CompletionCandidate> {
     });
     runtime.shutdown_background();
     let Ok(Ok(routes)) = routes else { return Vec::new() };
-    let named = routes.into_iter().map(|route| {
-        let name = format!("{}{}", route.subdomain, route.path_prefix.unwrap_or_default());
-        CompletionCandidate::new(name).help(Some(route.target.to_string().into()))
-    });
+    let named = routes
+        .into_iter()
+        .map(|route| CompletionCandidate::new(name(&route)).help(Some(route.target.to_string().into())));
     named.collect()
 }
 

@@ -6,14 +6,17 @@ use mastra_router::Home;
 use serde_json::{Map, Value, json};
 
 use super::Outcome;
-use super::settings::effective;
+use super::settings::{effective, may_serve};
 use crate::cli::ConfigShow;
 use crate::config;
 use crate::output::Output;
 
 pub(crate) fn show(args: &ConfigShow, home: &Home, output: &Output) -> Outcome {
-    let configured = effective(&args.serve, home)?;
+    let configured = effective(&args.serve, args.serve.chosen(), home)?;
     configured.warnings.iter().for_each(|warning| output.say(warning));
+    if let Err(refused) = may_serve(&configured) {
+        output.say(&format!("no router starts with that: {}", refused.message));
+    }
     let entries = config::entries(&configured);
     if output.json {
         let with_origins = entries.into_iter().map(|(key, value)| {
@@ -23,8 +26,9 @@ pub(crate) fn show(args: &ConfigShow, home: &Home, output: &Output) -> Outcome {
         output.json(&with_origins.collect::<Map<_, _>>());
         return Ok(ExitCode::SUCCESS);
     }
-    let rows =
-        entries.iter().map(|(key, value)| [(*key).to_owned(), in_words(value), configured.origin(key).to_string()]);
+    let rows = entries
+        .iter()
+        .map(|(key, value)| [(*key).to_owned(), in_words(key, value), configured.origin(key).to_string()]);
     if args.origin {
         output.table(["SETTING", "VALUE", "ORIGIN"], &rows.collect::<Vec<_>>());
     } else {
@@ -33,12 +37,13 @@ pub(crate) fn show(args: &ConfigShow, home: &Home, output: &Output) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// As it is written in a file, but for what the router finds by itself.
-fn in_words(value: &Value) -> String {
+/// As it is written in a file, `-` where there is nothing.
+fn in_words(key: &str, value: &Value) -> String {
     match value {
-        Value::Null => "(automatic)".to_owned(),
+        Value::Null if key == "threads" => "one a core, four at most".to_owned(),
+        Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
-        Value::Array(items) => items.iter().map(in_words).collect::<Vec<_>>().join(", "),
+        Value::Array(items) => items.iter().map(|item| in_words(key, item)).collect::<Vec<_>>().join(", "),
         other => other.to_string(),
     }
 }

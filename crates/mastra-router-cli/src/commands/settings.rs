@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use mastra_router::{
-    Home, HostsOwner, LocalEdgeRouterConfig, LocalhostUrls, RoutingStrategy, SavedSettings, SavedState,
+    Home, HostsOwner, LocalEdgeRouterConfig, LocalhostUrls, RouterError, RoutingStrategy, SavedSettings, SavedState,
 };
 
 use super::serve::{Process, Running, Seat, launch};
 use crate::cli::{IdleExit, Serve, ServeTls, Strategy};
-use crate::config::{self, Configured};
+use crate::config::{self, Chosen, Configured};
 use crate::daemon::door::Door;
 use crate::daemon::origin::Origin;
 use crate::failure::Failure;
@@ -29,14 +29,11 @@ impl Settings {
         let mut configured = Configured::read(defaults(), args.chosen(), home)?;
         configured.warnings.iter().for_each(|warning| output.say(warning));
         let asked = put_flags_over(&mut configured, args);
+        may_serve(&configured)?;
         let lan = configured.lan;
-        if !lan {
-            loopback_only(&configured.config.listen, "add --lan if that is what you want")?;
-        }
         let config = &mut configured.config;
         // Whether it saves or not, and the same that `hosts sync` has.
         config.hosts.owner = Some(HostsOwner::of_home(home.path()).as_str().to_owned());
-        config.validate()?;
         if args.background.is_some() {
             // It is about to work in another directory, and some of these are read again.
             let (tls, hosts) = (&mut config.tls, &mut config.hosts);
@@ -100,8 +97,8 @@ impl Settings {
 }
 
 /// What a router would be that is started here and now, and who says so. Nothing is changed.
-pub(super) fn effective(args: &Serve, home: &Home) -> Result<Configured, Failure> {
-    let mut configured = Configured::read(defaults(), args.chosen(), home)?;
+pub(crate) fn effective(args: &Serve, chosen: Chosen, home: &Home) -> Result<Configured, Failure> {
+    let mut configured = Configured::read(defaults(), chosen, home)?;
     put_flags_over(&mut configured, args);
     if configured.save {
         let used = still_valid(&SavedState::look(home.path())?.settings, &configured);
@@ -118,6 +115,21 @@ pub(super) fn effective(args: &Serve, home: &Home) -> Result<Configured, Failure
         }
     }
     Ok(configured)
+}
+
+/// Whether a router starts with these settings.
+///
+/// # Errors
+/// `LAN_NOT_ALLOWED`, or that of a setting that cannot be used.
+pub(crate) fn may_serve(configured: &Configured) -> Result<(), Failure> {
+    if !configured.lan {
+        loopback_only(&configured.config.listen, "add --lan if that is what you want")
+            .map_err(|failure| configured.placed("listen", failure))?;
+    }
+    configured.config.validate().map_err(|error| match &error {
+        RouterError::InvalidConfig { setting, .. } => configured.placed(config::key_of(setting), error.into()),
+        _ => error.into(),
+    })
 }
 
 /// What counts of the settings that were once typed. Files, variables and flags are read at each start, so they go before.

@@ -1,21 +1,33 @@
-//! Settings as they are shown.
+//! Settings as they are shown: what a router then uses, also where that is a directory it finds by itself.
 
 use std::fmt::Display;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use mastra_router::{HostsMode, LocalEdgeRouterConfig, LocalhostUrls, RoutingStrategy};
+use mastra_router::{
+    HostsManager, HostsMode, HostsOwner, HostsSettings, LocalEdgeRouterConfig, LocalhostUrls, RoutingStrategy,
+    default_cert_dir,
+};
 use serde_json::{Value, json};
 
 use super::Configured;
 
-/// Every setting by its key, in the order of the configuration file. What has no value is left to the router: null.
+/// Every setting by its key, in the order of the configuration file; null where there is none.
 pub(crate) fn entries(configured: &Configured) -> Vec<(&'static str, Value)> {
     let LocalEdgeRouterConfig { proxy, health_check: health, tls, hosts, .. } = &configured.config;
     let config = &configured.config;
     let listen = match config.listen.as_slice() {
         [] => vec![format!("127.0.0.1:{}", config.proxy_port), format!("[::1]:{}", config.proxy_port)],
         addresses => addresses.iter().map(ToString::to_string).collect(),
+    };
+    let of_hosts = HostsSettings {
+        path: hosts.path.clone(),
+        backup_dir: hosts.backup_dir.clone(),
+        ..HostsSettings::new(HostsOwner::of_home(Path::new("/")))
+    };
+    let (hosts_path, backup_dir) = match HostsManager::new(of_hosts) {
+        Ok(manager) => (Some(manager.path().to_owned()), Some(manager.backup_dir().to_owned())),
+        Err(_) => (hosts.path.clone(), hosts.backup_dir.clone()),
     };
     vec![
         ("strategy", json!(strategy(config.strategy))),
@@ -42,14 +54,14 @@ pub(crate) fn entries(configured: &Configured) -> Vec<(&'static str, Value)> {
         ("proxy.pool_size", json!(proxy.pool_size)),
         ("proxy.max_hops", json!(proxy.max_hops)),
         ("tls.enabled", json!(config.enable_tls)),
-        ("tls.cert_dir", path(tls.cert_dir.as_ref())),
+        ("tls.cert_dir", path(Some(&tls.cert_dir.clone().unwrap_or_else(default_cert_dir)))),
         ("tls.validity_days", json!(tls.validity_days)),
         ("tls.cert", path(tls.cert.as_ref())),
         ("tls.key", path(tls.key.as_ref())),
         ("tls.redirect_http", json!(tls.redirect_http)),
         ("hosts.mode", json!(mode(config.enable_hosts_file))),
-        ("hosts.path", path(hosts.path.as_ref())),
-        ("hosts.backup_dir", path(hosts.backup_dir.as_ref())),
+        ("hosts.path", path(hosts_path.as_ref())),
+        ("hosts.backup_dir", path(backup_dir.as_ref())),
     ]
 }
 
@@ -81,7 +93,8 @@ fn time(time: Duration) -> Value {
 }
 
 fn path(path: Option<&PathBuf>) -> Value {
-    path.map_or(Value::Null, |path| text(path.display()))
+    let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    path.map_or(Value::Null, |path| text(absolute(path).display()))
 }
 
 fn text(value: impl Display) -> Value {

@@ -36,6 +36,13 @@ pub(super) fn settings() -> Result<Vec<(String, ConfigFile)>, Failure> {
     Ok(found)
 }
 
+/// The first variable that is wrong: its name, and what is wrong.
+pub(crate) fn check() -> Option<(String, Failure)> {
+    let failure = settings().err()?;
+    let name = failure.message.strip_prefix('$')?.split(':').next()?.to_owned();
+    Some((name, failure))
+}
+
 /// A variable that is almost one of ours is none of ours, and was meant to be.
 fn refuse_mistyped() -> Result<(), Failure> {
     for name in unknown_names() {

@@ -15,7 +15,9 @@ use std::path::{Path, PathBuf};
 use mastra_router::{Home, LocalEdgeRouterConfig};
 
 pub(crate) use entries::{entries, strategy};
+pub(crate) use environment::{check as check_environment, variable};
 pub(crate) use file::ConfigFile;
+pub(crate) use keys::KEYS;
 pub(crate) use routes::{ConfiguredRoutes, default_deployment};
 pub(crate) use source::{Source, nearest};
 
@@ -24,6 +26,11 @@ use crate::project_file;
 
 /// Of the user, in the home.
 const USER_FILE: &str = "config.toml";
+
+/// The user's own file.
+pub(crate) fn user_file(home: &Home) -> PathBuf {
+    home.path().join(USER_FILE)
+}
 
 /// Who said what a setting is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +72,24 @@ pub(crate) struct Configured {
     origins: BTreeMap<String, Origin>,
 }
 
-/// The file of a project's or of nobody's.
+/// The key of a setting that the library names as programs do.
+pub(crate) fn key_of(setting: &str) -> &'static str {
+    match setting {
+        "baseDomain" => "base_domain",
+        "portRange" => "port_range",
+        "healthCheck.path" => "health.path",
+        "healthCheck.intervalMs" => "health.interval",
+        "healthCheck.timeoutMs" => "health.timeout",
+        "healthCheck.failureThreshold" => "health.failure_threshold",
+        "threads" => "threads",
+        "maxConnections" => "proxy.max_connections",
+        "tls.validityDays" => "tls.validity_days",
+        "tls.cert" => "tls.cert",
+        _ => "",
+    }
+}
+
+/// Which file counts besides the user's.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Chosen<'p> {
     /// This one.
@@ -90,7 +114,7 @@ impl Configured {
             warnings: Vec::new(),
             origins: BTreeMap::new(),
         };
-        let of_user = home.path().join(USER_FILE);
+        let of_user = user_file(home);
         if of_user.exists() {
             this.put_over(&of_user, ConfigFile::read(&of_user)?);
         }
@@ -152,6 +176,14 @@ impl Configured {
     /// Notes who said what the setting `key` is.
     pub(crate) fn set(&mut self, key: &str, origin: Origin) {
         self.origins.insert(key.to_owned(), origin);
+    }
+
+    /// `failure` of a setting, with the line of a file or the variable that says it.
+    pub(crate) fn placed(&self, key: &str, mut failure: Failure) -> Failure {
+        if let origin @ (Origin::File(..) | Origin::Variable(_)) = self.origin(key) {
+            failure.message = format!("{origin}: {}", failure.message);
+        }
+        failure
     }
 
     /// Who said what the setting `key` is.

@@ -30,6 +30,8 @@ pub(crate) struct Facts {
     pub(crate) saved: Result<SavedState, String>,
     pub(crate) cert_dir: PathBuf,
     pub(crate) machine: Machine,
+    /// The file that the router which runs was given.
+    pub(crate) config: Option<PathBuf>,
     /// A certificate that the router serves in the place of issued ones.
     pub(crate) own_cert: Option<PathBuf>,
 }
@@ -58,6 +60,7 @@ impl Scene {
         };
         let origin = described.and_then(Result::ok).and_then(|described| described.origin);
         let own_cert = origin.as_ref().and_then(|origin| origin.path_of("--cert"));
+        let config = origin.as_ref().and_then(|origin| origin.path_of("--config"));
         let given_dir = origin.as_ref().and_then(|origin| origin.path_of("--cert-dir"));
         let mut place = Place::of(&crate::cli::CertDir { cert_dir: given_dir });
         place.machine.deadline = Some(tools_until);
@@ -71,6 +74,7 @@ impl Scene {
             saved: saved.map_err(|error| error.to_string()),
             cert_dir: place.cert_dir,
             machine: place.machine,
+            config,
             own_cert,
         };
         Self(Arc::new(facts))
