@@ -16,6 +16,7 @@ mod values;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use clap_complete::engine::ArgValueCandidates;
 
 pub(crate) use daemon::{Logs, Restart, Stop};
 pub(crate) use hosts::{Hosts, HostsCommand};
@@ -28,6 +29,8 @@ pub(crate) use tls::{CertDir, Env, Issue, Kind, Renew, Shell, Stores, Tls, Trust
 pub(crate) use uninstall::Uninstall;
 pub(crate) use up::{Hold, Init, Up};
 pub(crate) use values::idle_exit;
+
+use crate::commands::deployments;
 
 /// Of this command.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -45,6 +48,7 @@ Environment:
   MASTRA_ROUTER_LOG         what serve and demo log: error, warn, info (default), debug or trace
   MASTRA_ROUTER_NO_START    1: no command starts the router by itself, as --no-start
   MASTRA_ROUTER_IDLE_EXIT   when a router that a command started ends by itself: 10m after its last route, or never
+  MASTRA_ROUTER_<KEY>       a setting, such as MASTRA_ROUTER_PROXY_POOL_SIZE (mastra-router config show --help)
   NO_COLOR                  no colour, where it is set and not empty
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 conflict, 5 needs privilege."
@@ -104,6 +108,7 @@ pub(crate) enum Command {
     /// Show the route of a deployment.
     Get {
         /// Deployment id.
+        #[arg(add = ArgValueCandidates::new(deployments))]
         deployment: String,
     },
     /// Print the URL of a route.

@@ -1,7 +1,6 @@
-//! `completions` and `man`: what shells and `man` know of the command.
+//! `completions`: the script that a shell reads, and the answers that it gets of us.
 
 use std::io::{self, Write};
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,13 +8,12 @@ use clap::CommandFactory;
 use clap_complete::CompletionCandidate;
 use clap_complete::env::{CompleteEnv, Shells};
 use mastra_router::control::ControlClient;
-use mastra_router::{Home, RouterControl};
+use mastra_router::{Home, RouteInfo, RouterControl};
 
 use super::Outcome;
 use super::look::name;
 use crate::cli::{Cli, CompletionShell};
 use crate::failure::Failure;
-use crate::output::Output;
 
 /// A person waits for the answer with the key still down.
 const ANSWER_MOST: Duration = Duration::from_millis(300);
@@ -29,18 +27,24 @@ pub(crate) fn answer_shell() {
 
 /// Names, deployments and ids have one place on the command line; these are names, as `list` shows them.
 pub(crate) fn route_names() -> Vec<CompletionCandidate> {
+    candidates(name)
+}
+
+/// Deployments, where nothing else is taken.
+pub(crate) fn deployments() -> Vec<CompletionCandidate> {
+    candidates(|route| route.deployment_id.clone())
+}
+
+/// What is asked for of each route of the router that runs; nothing where none does, which starts none.
+fn candidates(of: impl Fn(&RouteInfo) -> String) -> Vec<CompletionCandidate> {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return Vec::new() };
     let routes = runtime.block_on(async {
         let client = ControlClient::new(&Home::resolve(home_being_typed()));
-        // What is typed starts no router.
         tokio::time::timeout(ANSWER_MOST, client.all_routes()).await
     });
     runtime.shutdown_background();
     let Ok(Ok(routes)) = routes else { return Vec::new() };
-    let named = routes
-        .into_iter()
-        .map(|route| CompletionCandidate::new(name(&route)).help(Some(route.target.to_string().into())));
-    named.collect()
+    routes.iter().map(|route| CompletionCandidate::new(of(route)).help(Some(route.target.to_string().into()))).collect()
 }
 
 /// The value of `--home` on the command line that is being completed.
@@ -66,25 +70,5 @@ pub(crate) fn completions(shell: CompletionShell) -> Outcome {
     shell.write_registration(VARIABLE, "mastra_router", "mastra-router", "mastra-router", &mut script)?;
     // A reader that has gone is no failure.
     let _ = io::stdout().write_all(&script);
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Prints the page of the command, or writes it and those of its subcommands into a directory.
-pub(crate) fn man(dir: Option<&Path>, output: &Output) -> Outcome {
-    let Some(dir) = dir else {
-        let mut page = Vec::new();
-        clap_mangen::Man::new(Cli::command()).render(&mut page)?;
-        let _ = io::stdout().write_all(&page);
-        return Ok(ExitCode::SUCCESS);
-    };
-    let failed =
-        |error: io::Error| Failure::failed("FILE_ERROR", format!("cannot write in {}: {error}", dir.display()));
-    std::fs::create_dir_all(dir).map_err(failed)?;
-    clap_mangen::generate_to(Cli::command(), dir).map_err(failed)?;
-    output.say(&format!(
-        "{} has the pages; MANPATH or man {}/mastra-router.1 shows them",
-        dir.display(),
-        dir.display()
-    ));
     Ok(ExitCode::SUCCESS)
 }

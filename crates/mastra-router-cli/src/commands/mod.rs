@@ -10,6 +10,7 @@ mod env;
 pub(crate) mod hosts;
 mod logs;
 mod look;
+mod man;
 mod open;
 mod port;
 mod routes;
@@ -31,7 +32,7 @@ use crate::daemon::reach::Reach;
 use crate::failure::Failure;
 use crate::output::Output;
 
-pub(crate) use completions::{answer_shell, route_names};
+pub(crate) use completions::{answer_shell, deployments, route_names};
 
 type Outcome = Result<ExitCode, Failure>;
 
@@ -78,7 +79,7 @@ pub(crate) fn run(cli: Cli, output: &Output) -> Outcome {
             Command::Open(args) => open::open(args.route.as_deref(), &reach.client().await?, output).await,
             Command::Config(Config::Show(args)) => config::show(&args, &home, output),
             Command::Completions(args) => completions::completions(args.shell),
-            Command::Man(args) => completions::man(args.dir.as_deref(), output),
+            Command::Man(args) => man::man(args.dir.as_deref(), output),
         }
     });
     // A name that is being resolved has no cancellation; nobody waits for its answer any more.

@@ -78,10 +78,14 @@ pub(crate) fn variable(key: &str) -> String {
     }
 }
 
-/// A value as TOML has it, or else as the text that it is; several with commas between them.
+/// A value as TOML has it, 1 and 0 for true and false, or else the text that it is; several with commas between them.
 fn parse(key: &str, text: &str) -> Result<ConfigFile, String> {
     let value = toml::de::ValueDeserializer::parse(text).ok().and_then(|de| Value::deserialize(de).ok());
     if let Some(file) = value.and_then(|value| file(key, value).ok()) {
+        return Ok(file);
+    }
+    let bit = Some(text).filter(|text| matches!(*text, "0" | "1")).map(|text| Value::from(text == "1"));
+    if let Some(file) = bit.and_then(|bit| file(key, bit).ok()) {
         return Ok(file);
     }
     let strings = |text: &str| text.split(',').map(|part| Value::from(part.trim())).collect::<Vec<_>>();
