@@ -16,12 +16,12 @@ const PREFIX: &str = "MASTRA_ROUTER_";
 /// Variables that are no settings of a router.
 const OTHERS: [&str; 8] = ["BIN", "COMPLETE", "HOME", "IDLE_EXIT", "LOG", "NO_START", "RUN", "URL"];
 
-/// The variables that are set and not empty, each as a file that says only this.
+/// The variables that are set and not empty, as one file that says all of it.
 ///
 /// # Errors
 /// `CONFIG_INVALID` that names the variable.
-pub(super) fn settings() -> Result<Vec<(String, ConfigFile)>, Failure> {
-    let mut found = Vec::new();
+pub(super) fn settings() -> Result<ConfigFile, Failure> {
+    let mut all = Table::new();
     for key in KEYS {
         let name = variable(key);
         let Some(value) = std::env::var_os(&name).filter(|value| !value.is_empty()) else { continue };
@@ -30,10 +30,10 @@ pub(super) fn settings() -> Result<Vec<(String, ConfigFile)>, Failure> {
             Failure::usage("CONFIG_INVALID", format!("${name}: {}", message.trim()), hint)
         };
         let text = value.to_str().ok_or_else(|| invalid("it is no text"))?;
-        found.push((name.clone(), parse(key, text).map_err(|error| invalid(&error))?));
+        put(&mut all, key, parse(key, text).map_err(|error| invalid(&error))?);
     }
     refuse_mistyped()?;
-    Ok(found)
+    ConfigFile::of_table(all).map_err(|error| Failure::usage("CONFIG_INVALID", error.message(), None))
 }
 
 /// The first variable that is wrong: its name, and what is wrong.
@@ -79,25 +79,36 @@ pub(crate) fn variable(key: &str) -> String {
 }
 
 /// A value as TOML has it, 1 and 0 for true and false, or else the text that it is; several with commas between them.
-fn parse(key: &str, text: &str) -> Result<ConfigFile, String> {
-    let value = toml::de::ValueDeserializer::parse(text).ok().and_then(|de| Value::deserialize(de).ok());
-    if let Some(file) = value.and_then(|value| file(key, value).ok()) {
-        return Ok(file);
-    }
+fn parse(key: &str, text: &str) -> Result<Value, String> {
+    let fault_of = |value: &Value| {
+        let mut table = Table::new();
+        put(&mut table, key, value.clone());
+        ConfigFile::of_table(table).err()
+    };
+    let toml = toml::de::ValueDeserializer::parse(text).ok().and_then(|de| Value::deserialize(de).ok());
     let bit = Some(text).filter(|text| matches!(*text, "0" | "1")).map(|text| Value::from(text == "1"));
-    if let Some(file) = bit.and_then(|bit| file(key, bit).ok()) {
-        return Ok(file);
+    if let Some(value) = [toml, bit].into_iter().flatten().find(|value| fault_of(value).is_none()) {
+        return Ok(value);
     }
-    let strings = |text: &str| text.split(',').map(|part| Value::from(part.trim())).collect::<Vec<_>>();
-    let value = if text.contains(',') { Value::from(strings(text)) } else { Value::from(text) };
-    file(key, value).map_err(|error| error.message().to_owned())
+    let value = match text.contains(',') {
+        true => Value::from(text.split(',').map(|part| Value::from(part.trim())).collect::<Vec<_>>()),
+        false => Value::from(text),
+    };
+    match fault_of(&value) {
+        None => Ok(value),
+        Some(error) => Err(error.message().to_owned()),
+    }
 }
 
-fn file(key: &str, value: Value) -> Result<ConfigFile, toml::de::Error> {
-    let (table, key) = key.rsplit_once('.').map_or((None, key), |(table, key)| (Some(table), key));
-    let inner = Table::from_iter([(key.to_owned(), value)]);
-    ConfigFile::of_table(match table {
-        Some(table) => Table::from_iter([(table.to_owned(), Value::from(inner))]),
-        None => inner,
-    })
+/// Puts the value of a setting where a file has it.
+fn put(all: &mut Table, key: &str, value: Value) {
+    match key.split_once('.') {
+        None => _ = all.insert(key.to_owned(), value),
+        Some((table, key)) => {
+            let inner = all.entry(table).or_insert_with(|| Value::from(Table::new()));
+            if let Value::Table(inner) = inner {
+                inner.insert(key.to_owned(), value);
+            }
+        }
+    }
 }

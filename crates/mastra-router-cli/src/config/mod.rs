@@ -18,8 +18,11 @@ pub(crate) use entries::{entries, strategy};
 pub(crate) use environment::{check as check_environment, variable};
 pub(crate) use file::ConfigFile;
 pub(crate) use keys::KEYS;
+
 pub(crate) use routes::{ConfiguredRoutes, default_deployment};
 pub(crate) use source::{Source, nearest};
+
+use keys::Said;
 
 use crate::failure::Failure;
 use crate::project_file;
@@ -127,9 +130,7 @@ impl Configured {
             }
             Chosen::None => {}
         }
-        for (variable, file) in environment::settings()? {
-            this.put(|_| Origin::Variable(variable.clone()), &file);
-        }
+        this.put(|said| Origin::Variable(variable(said.key)), &environment::settings()?);
         this.warnings.extend(environment::unknown());
         Ok(this)
     }
@@ -157,18 +158,18 @@ impl Configured {
 
     fn put_over(&mut self, path: &Path, (file, routes): (ConfigFile, ConfiguredRoutes)) {
         self.routes.extend(routes);
-        self.put(|line| Origin::File(path.to_owned(), line), &file);
+        self.put(|said| Origin::File(path.to_owned(), said.line), &file);
     }
 
-    fn put(&mut self, origin: impl Fn(usize) -> Origin, file: &ConfigFile) {
+    fn put(&mut self, origin: impl Fn(&Said) -> Origin, file: &ConfigFile) {
         file.apply(&mut self.config);
         self.lan = file.lan.unwrap_or(self.lan);
         self.save = file.save.unwrap_or(self.save);
         for said in file.said() {
-            self.set(said.key, origin(said.line));
+            self.set(said.key, origin(said));
             // Who brings a certificate wants it served.
             if said.key == "tls.cert" && !file.says("tls.enabled") {
-                self.set("tls.enabled", origin(said.line));
+                self.set("tls.enabled", origin(said));
             }
         }
     }
