@@ -6,11 +6,15 @@ use std::path::{Path, PathBuf};
 /// `dir` and the directories above it, to the root of its repository. Without one only itself: nothing says where the project
 /// ends, and what is further up may be anybody's.
 pub(crate) fn up_to_root(dir: &Path) -> impl Iterator<Item = &Path> {
-    let above = match Repository::above(dir) {
-        Some(found) => dir.ancestors().take(dir.components().count() - found.top.components().count() + 1),
-        None => dir.ancestors().take(1),
-    };
-    above.collect::<Vec<_>>().into_iter()
+    let top = Repository::above(dir).map_or_else(|| dir.to_owned(), |found| found.top);
+    dir.ancestors().take_while(move |above| above.starts_with(&top))
+}
+
+/// The same for a file that says by its name that it is ours, and so where the project is: without a repository it is looked
+/// for in every directory above.
+pub(crate) fn up_to_root_or_top(dir: &Path) -> impl Iterator<Item = &Path> {
+    let top = Repository::above(dir).map(|found| found.top);
+    dir.ancestors().take_while(move |above| top.as_ref().is_none_or(|top| above.starts_with(top)))
 }
 
 /// A git repository, or a work tree of one.
@@ -71,6 +75,7 @@ mod tests {
         let deep = dir.path().join("repo/a/b");
         fs::create_dir_all(&deep).unwrap();
         assert_eq!(up_to_root(&deep).collect::<Vec<_>>(), [deep.as_path()], "nothing says that more is of it");
+        assert!(up_to_root_or_top(&deep).eq(deep.ancestors()));
         fs::create_dir(dir.path().join("repo/.git")).unwrap();
         let names = |dir: &Path| -> Vec<String> {
             up_to_root(dir).map(|dir| dir.file_name().unwrap().to_string_lossy().into_owned()).collect()
@@ -80,5 +85,6 @@ mod tests {
         // A work tree's, or a submodule's, is a file.
         fs::write(dir.path().join("repo/a/.git"), "gitdir: elsewhere\n").unwrap();
         assert_eq!(names(&deep), ["b", "a"]);
+        assert!(up_to_root_or_top(&deep).eq(up_to_root(&deep)));
     }
 }

@@ -28,6 +28,7 @@ use mastra_router::Home;
 use mastra_router::control::ControlClient;
 
 use crate::cli::{Cli, Command, Config, Watch};
+use crate::config::Places;
 use crate::daemon::reach::Reach;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -67,15 +68,32 @@ pub(crate) fn run(cli: Cli, output: &Output) -> Outcome {
             Command::Health(args) => look::health(&args.route, &reach.client().await?, output).await,
             Command::Watch(Watch { requests: false }) => look::watch(reach, output).await,
             Command::Watch(Watch { requests: true }) => look::watch_requests(reach, output).await,
-            Command::Hosts(args) => hosts::run(args, cli.home.is_some(), &home, &client, output).await,
+            Command::Hosts(mut args) => {
+                let places = Places::of_user(&home)?;
+                args.hosts_file = args.hosts_file.or(places.hosts_file);
+                args.backup_dir = args.backup_dir.or(places.backup_dir);
+                hosts::run(args, cli.home.is_some(), &home, &client, output).await
+            }
             Command::Port(args) => port::port(&args, &reach.client().await?, output).await,
             Command::Doctor => doctor::run(&home, cli.home.is_some(), output).await,
             Command::Service(command) => service::run(command, &home, output).await,
-            Command::Uninstall(args) => uninstall::run(args, cli.home.is_some(), &home, output).await,
+            Command::Uninstall(mut args) => {
+                let places = Places::of_user(&home)?;
+                args.hosts_file = args.hosts_file.or(places.hosts_file);
+                args.backup_dir = args.backup_dir.or(places.backup_dir);
+                args.cert_dir.cert_dir = args.cert_dir.cert_dir.or(places.cert_dir);
+                uninstall::run(args, cli.home.is_some(), &home, output).await
+            }
             Command::Status => daemon::status(&client, &home, output).await,
             Command::Stop(args) => daemon::stop(&args, &client, &home, output).await,
-            Command::Tls(command) => tls::run(command, output),
-            Command::Env(args) => env::run(&args, output),
+            Command::Tls(mut command) => {
+                command.cert_dir().or(Places::of_user(&home)?);
+                tls::run(command, output)
+            }
+            Command::Env(mut args) => {
+                args.cert_dir.or(Places::of_user(&home)?);
+                env::run(&args, output)
+            }
             Command::Open(args) => open::open(args.route.as_deref(), &reach.client().await?, output).await,
             Command::Config(Config::Show(args)) => config::show(&args, &home, output),
             Command::Completions(args) => completions::completions(args.shell),

@@ -35,8 +35,8 @@ pub(crate) struct ConfigFile {
     port_range: Option<Ports>,
     health: Health,
     proxy: Proxy,
-    tls: Tls,
-    hosts: Hosts,
+    pub(super) tls: Tls,
+    pub(super) hosts: Hosts,
     routes: Vec<toml::Spanned<RouteEntry>>,
     /// Of `run` and `up`.
     pub(crate) run: RunTable,
@@ -140,17 +140,17 @@ struct Proxy {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Hosts {
+pub(super) struct Hosts {
     mode: Option<HostsFile>,
-    path: Option<PathBuf>,
-    backup_dir: Option<PathBuf>,
+    pub(super) path: Option<PathBuf>,
+    pub(super) backup_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Tls {
+pub(super) struct Tls {
     enabled: Option<bool>,
-    cert_dir: Option<PathBuf>,
+    pub(super) cert_dir: Option<PathBuf>,
     validity_days: Option<u32>,
     cert: Option<PathBuf>,
     key: Option<PathBuf>,

@@ -5,6 +5,7 @@ mod entries;
 mod environment;
 mod file;
 mod keys;
+mod places;
 mod routes;
 mod source;
 
@@ -19,6 +20,7 @@ pub(crate) use environment::{check as check_environment, variable};
 pub(crate) use file::ConfigFile;
 pub(crate) use keys::KEYS;
 
+pub(crate) use places::{Places, cert_dir};
 pub(crate) use routes::{ConfiguredRoutes, default_deployment};
 pub(crate) use source::{Source, nearest};
 

@@ -9,7 +9,9 @@ use mastra_router::control::wire::RouterJson;
 use mastra_router::trust::Machine;
 use mastra_router::{Home, HomeHolder, RouteInfo, RouterControl, SavedState};
 
+use crate::cli::CertDir;
 use crate::commands::authority::Place;
+use crate::config::Places;
 use crate::daemon::door::{self, Question};
 
 /// How long the router is waited for. One that runs answers within milliseconds.
@@ -62,7 +64,7 @@ impl Scene {
         let own_cert = origin.as_ref().and_then(|origin| origin.path_of("--cert"));
         let config = origin.as_ref().and_then(|origin| origin.path_of("--config"));
         let given_dir = origin.as_ref().and_then(|origin| origin.path_of("--cert-dir"));
-        let mut place = Place::of(&crate::cli::CertDir { cert_dir: given_dir });
+        let mut place = Place::of(&CertDir { cert_dir: given_dir.or_else(|| Places::of_user(home).ok()?.cert_dir) });
         place.machine.deadline = Some(tools_until);
         let (holder, saved) = (home.holder(), SavedState::look(home.path()));
         let facts = Facts {

@@ -16,7 +16,7 @@ pub(crate) use self::schema::{SCHEMA, SCHEMA_URL};
 pub(crate) use self::tables::{AppTables, RunTable};
 use crate::config::ConfigFile;
 use crate::failure::Failure;
-use crate::repository::up_to_root;
+use crate::repository::up_to_root_or_top;
 
 /// What the file is called.
 pub(crate) const FILE_NAME: &str = "mastra-router.toml";
@@ -68,7 +68,7 @@ impl ProjectFile {
 /// The nearest file of `dir` and the directories above it, up to the root of the git repository. Commands are run as it says:
 /// above the directory that was chosen, a file of somebody else's is not heeded.
 pub(crate) fn nearest(dir: &Path) -> Option<PathBuf> {
-    let mut files = up_to_root(dir).map(|above| above.join(FILE_NAME)).enumerate();
+    let mut files = up_to_root_or_top(dir).map(|above| above.join(FILE_NAME)).enumerate();
     files.find(|(steps, path)| path.is_file() && (*steps == 0 || is_ours(path))).map(|(_, path)| path)
 }
 

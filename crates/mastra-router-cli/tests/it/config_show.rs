@@ -76,13 +76,13 @@ fn each_is_stronger_than_the_one_before() {
     // Files add up: what the stronger one leaves out, the weaker one says.
     desk.write("home/config.toml", "threads = 3\n");
     assert_eq!(shown(&desk, "threads", &[], &[]), (json!(3), "home/config.toml:1".to_owned()));
-    // What is above the repository is another's, and outside of one nothing says where a project ends.
+    // What is above the repository is another's; outside of one, the nearest counts wherever it is.
     fs::remove_file(desk.path("repo/web/mastra-router.toml")).unwrap();
     fs::remove_file(desk.path("repo/mastra-router.toml")).unwrap();
     desk.write("mastra-router.toml", "base_domain = \"above\"\n");
     assert_eq!(domain(&[], &[]), "saved typed before");
     fs::remove_dir(desk.path("repo/.git")).unwrap();
-    assert_eq!(domain(&[], &[]), "saved typed before");
+    assert_eq!(domain(&[], &[]), "above mastra-router.toml:1");
 }
 
 /// Every setting: its key, a value as it is typed in a file, and as it is shown.

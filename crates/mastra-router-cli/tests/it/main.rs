@@ -10,6 +10,7 @@ mod app;
 mod commands;
 mod completions;
 mod config;
+mod config_places;
 mod config_show;
 mod daemon;
 mod demo;
