@@ -66,7 +66,7 @@ fn unknown_names() -> impl Iterator<Item = String> {
     let ours = names.filter_map(|name| name.strip_prefix(PREFIX).map(str::to_owned));
     ours.filter(|name| {
         let full = format!("{PREFIX}{name}");
-        !OTHERS.contains(&name.as_str()) && !name.starts_with("TEST_") && KEYS.iter().all(|key| variable(key) != full)
+        !OTHERS.contains(&name.as_str()) && !name.starts_with("TEST") && KEYS.iter().all(|key| variable(key) != full)
     })
 }
 

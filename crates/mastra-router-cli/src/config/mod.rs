@@ -77,6 +77,14 @@ pub(crate) struct Configured {
     origins: BTreeMap<String, Origin>,
 }
 
+/// Reads a file that nobody named.
+fn read(path: &Path) -> Result<(ConfigFile, ConfiguredRoutes), Failure> {
+    ConfigFile::read(path).map_err(|failure| match failure.code.as_str() {
+        "CONFIG_UNREADABLE" => Failure { hint: Some(format!("ls -ld {}", path.display())), ..failure },
+        _ => failure,
+    })
+}
+
 /// The key of a setting that the library names as programs do.
 pub(crate) fn key_of(setting: &str) -> &'static str {
     match setting {
@@ -121,7 +129,7 @@ impl Configured {
         };
         let of_user = user_file(home);
         if of_user.exists() {
-            this.put_over(&of_user, ConfigFile::read(&of_user)?);
+            this.put_over(&of_user, read(&of_user)?);
         }
         match chosen {
             Chosen::Given(path) => this.put_over(path, ConfigFile::read(path)?),
@@ -144,7 +152,7 @@ impl Configured {
             self.warnings.push(format!("{} is another user's, and not heeded ({given} does)", path.display()));
             return Ok(());
         }
-        let (mut file, routes) = ConfigFile::read(path)?;
+        let (mut file, routes) = read(path)?;
         for said in file.keep_what_a_project_may_say() {
             self.warnings.push(format!(
                 "{}:{}: {} is not heeded, since nobody named the file: {given}, or write it in {}",
