@@ -2,13 +2,14 @@
 
 mod cli;
 mod commands;
-mod config_file;
+mod config;
 mod daemon;
 mod doctor;
 mod failure;
 mod init;
 mod output;
 mod project_file;
+mod repository;
 mod run;
 mod service;
 mod uninstall;
@@ -20,6 +21,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    commands::answer_shell();
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return output::usage(&error),

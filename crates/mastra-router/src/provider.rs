@@ -52,7 +52,7 @@ pub trait RouterControl: EdgeRouterProvider {
     async fn route_count(&self) -> Result<usize>;
 
     /// The route of a route id, a deployment id or a name, looked for in this order. Of several routes with one name it is
-    /// the one with the shortest path prefix.
+    /// the one with the shortest path prefix; `name/prefix` is the one with that prefix.
     async fn find_route(&self, key: &str) -> Result<Option<RouteInfo>>;
 
     /// Removes a route, named by its id, where it is leased to the process of `lease`, and ends the streams that are open

@@ -3,6 +3,7 @@
 mod daemon;
 mod doctor;
 mod hosts;
+mod look;
 mod routes;
 mod run;
 mod serve;
@@ -15,9 +16,11 @@ mod values;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use clap_complete::engine::ArgValueCandidates;
 
 pub(crate) use daemon::{Logs, Restart, Stop};
 pub(crate) use hosts::{Hosts, HostsCommand};
+pub(crate) use look::{CompletionShell, Completions, Config, ConfigShow, Man, Open};
 pub(crate) use routes::{Add, Key, Keys, List, Port, Update, Watch};
 pub(crate) use run::{Prune, Run};
 pub(crate) use serve::{Demo, HostsFile, IdleExit, Serve, ServeTls, StartedBy, Strategy};
@@ -26,6 +29,8 @@ pub(crate) use tls::{CertDir, Env, Issue, Kind, Renew, Shell, Stores, Tls, Trust
 pub(crate) use uninstall::Uninstall;
 pub(crate) use up::{Hold, Init, Up};
 pub(crate) use values::idle_exit;
+
+use crate::commands::deployments;
 
 /// Of this command.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -43,6 +48,7 @@ Environment:
   MASTRA_ROUTER_LOG         what serve and demo log: error, warn, info (default), debug or trace
   MASTRA_ROUTER_NO_START    1: no command starts the router by itself, as --no-start
   MASTRA_ROUTER_IDLE_EXIT   when a router that a command started ends by itself: 10m after its last route, or never
+  MASTRA_ROUTER_<KEY>       a setting, such as MASTRA_ROUTER_PROXY_POOL_SIZE (mastra-router config show --help)
   NO_COLOR                  no colour, where it is set and not empty
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 conflict, 5 needs privilege."
@@ -102,10 +108,13 @@ pub(crate) enum Command {
     /// Show the route of a deployment.
     Get {
         /// Deployment id.
+        #[arg(add = ArgValueCandidates::new(deployments))]
         deployment: String,
     },
     /// Print the URL of a route.
     Url(Key),
+    /// Open a route, or the router's own page, in the browser.
+    Open(Open),
     /// Check a route's target now; exit 1 when it is not healthy.
     Health(Key),
     /// Lease free ports; the router keeps them until they are given back.
@@ -135,4 +144,12 @@ pub(crate) enum Command {
     /// Print exports that let curl, Node, Python, Deno and OpenSSL accept the local authority.
     #[command(after_help = tls::ENV_HELP)]
     Env(Env),
+    /// Settings and where they come from.
+    #[command(subcommand)]
+    Config(Config),
+    /// Print a script that completes this command's words in a shell.
+    #[command(after_help = look::COMPLETIONS_HELP)]
+    Completions(Completions),
+    /// Print the manual page (mastra-router man | man -l -).
+    Man(Man),
 }

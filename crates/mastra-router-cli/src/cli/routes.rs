@@ -1,6 +1,9 @@
 //! Of what changes routes and looks at them.
 
 use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
+
+use crate::commands::route_names;
 
 #[derive(Args, Debug)]
 pub(crate) struct Add {
@@ -43,6 +46,7 @@ pub(crate) struct RouteOptions {
 #[derive(Args, Debug)]
 pub(crate) struct Update {
     /// Name, deployment or id of the route.
+    #[arg(add = ArgValueCandidates::new(route_names))]
     pub(crate) route: String,
     /// New target: a port, host:port, or a URL with http, https, https+insecure or h2c.
     #[arg(long)]
@@ -73,13 +77,14 @@ pub(crate) struct Watch {
 #[derive(Args, Debug)]
 pub(crate) struct Key {
     /// Name, deployment or id of the route.
+    #[arg(add = ArgValueCandidates::new(route_names))]
     pub(crate) route: String,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct Keys {
     /// Names, deployments or ids of the routes.
-    #[arg(required = true)]
+    #[arg(required = true, add = ArgValueCandidates::new(route_names))]
     pub(crate) routes: Vec<String>,
 }
 

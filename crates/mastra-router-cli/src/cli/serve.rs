@@ -9,6 +9,7 @@ use mastra_router::HostsMode;
 use serde::Deserialize;
 
 use super::values::{address, duration, idle_exit};
+use crate::config::Chosen;
 
 pub(super) const START_HELP: &str = "\
 It takes what serve takes, and returns when the router serves. One that runs already is left as it is.
@@ -16,9 +17,12 @@ It logs to router.log in the home (mastra-router logs), and ends with mastra-rou
 
 #[derive(Args, Debug)]
 pub(crate) struct Serve {
-    /// Configuration file (TOML).
+    /// Configuration file (TOML) [default: the nearest mastra-router.toml up to the root of the git repository].
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// Look for no mastra-router.toml.
+    #[arg(long, conflicts_with = "config")]
+    pub(crate) no_project_file: bool,
     /// Address to listen on, may be repeated; port 0 is any free one [default: 127.0.0.1:3000 and [::1]:3000].
     #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
     pub(crate) listen: Vec<SocketAddr>,
@@ -51,6 +55,22 @@ pub(crate) struct Serve {
     /// Take the place of the router that runs, which has this time for what is open.
     #[arg(long, hide = true, require_equals = true, value_parser = duration)]
     pub(crate) take_over: Option<Duration>,
+}
+
+impl Serve {
+    /// The file that is heeded besides the user's.
+    pub(crate) fn chosen(&self) -> Chosen<'_> {
+        match &self.config {
+            Some(path) => Chosen::Given(path),
+            None if self.no_project_file => Chosen::None,
+            None => Chosen::OfProject,
+        }
+    }
+
+    /// The same for a router that no project's directory has to do with.
+    pub(crate) fn chosen_for_all(&self) -> Chosen<'_> {
+        self.config.as_deref().map_or(Chosen::None, Chosen::Given)
+    }
 }
 
 /// What started a router in the background.
@@ -103,7 +123,7 @@ pub(crate) struct ServeTls {
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub(crate) key: Option<PathBuf>,
     /// Directory of the authority and its certificates [default: $MASTRA_ROUTER_CERT_DIR, else ~/.mastra/certs].
-    #[arg(long, value_name = "DIR", env = "MASTRA_ROUTER_CERT_DIR", hide_env = true)]
+    #[arg(long, value_name = "DIR")]
     pub(crate) cert_dir: Option<PathBuf>,
     /// Send plain HTTP requests for https routes to their https URL.
     #[arg(long)]

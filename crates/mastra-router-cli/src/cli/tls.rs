@@ -7,6 +7,7 @@ use mastra_router::BaseDomain;
 use mastra_router::trust::Fingerprint;
 
 use super::values::{domain, fingerprint};
+use crate::config::Places;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Tls {
@@ -22,6 +23,19 @@ pub(crate) enum Tls {
     Issue(Issue),
     /// Replace the local authority by a new one, which then has to be trusted again.
     Renew(Renew),
+}
+
+impl Tls {
+    /// Where the authority is, as it was typed.
+    pub(crate) fn cert_dir(&mut self) -> &mut CertDir {
+        match self {
+            Self::Trust(Trust { cert_dir, .. })
+            | Self::Untrust(Untrust { cert_dir, .. })
+            | Self::Status(TrustStatus { cert_dir, .. })
+            | Self::Issue(Issue { cert_dir, .. })
+            | Self::Renew(Renew { cert_dir, .. }) => cert_dir,
+        }
+    }
 }
 
 const TRUST_HELP: &str = "\
@@ -46,9 +60,17 @@ the system's, or those of the file that the variable names already.";
 /// Where the authority is.
 #[derive(Args, Debug)]
 pub(crate) struct CertDir {
-    /// Directory of the authority [default: $MASTRA_ROUTER_CERT_DIR, else ~/.mastra/certs].
+    /// Directory of the authority [default: $MASTRA_ROUTER_CERT_DIR, else tls.cert_dir of the home's config.toml, else
+    /// ~/.mastra/certs].
     #[arg(long, value_name = "DIR")]
     pub(crate) cert_dir: Option<PathBuf>,
+}
+
+impl CertDir {
+    /// Takes that of the user's file where none was typed.
+    pub(crate) fn or(&mut self, places: Places) {
+        self.cert_dir = self.cert_dir.take().or(places.cert_dir);
+    }
 }
 
 #[derive(Args, Debug)]

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::serve::{self, Running, Signals};
 use super::{Outcome, look, sample, settings};
 use crate::cli::Demo;
-use crate::config_file::ConfiguredRoutes;
+use crate::config::ConfiguredRoutes;
 use crate::failure::Failure;
 use crate::output::Output;
 

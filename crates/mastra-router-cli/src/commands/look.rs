@@ -9,7 +9,9 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::Outcome;
 use crate::cli::List;
+use crate::config::nearest;
 use crate::daemon::reach::Reach;
+use crate::failure::Failure;
 use crate::output::{Output, standing};
 
 pub(crate) async fn list(args: List, client: &ControlClient, output: &Output) -> Outcome {
@@ -29,13 +31,8 @@ pub(crate) async fn list(args: List, client: &ControlClient, output: &Output) ->
 
 /// Routes in columns.
 pub(crate) fn table(routes: &[RouteInfo], output: &Output) {
-    let rows: Vec<[String; 4]> = routes
-        .iter()
-        .map(|r| {
-            let name = format!("{}{}", r.subdomain, r.path_prefix.as_deref().unwrap_or_default());
-            [name, r.public_url.clone(), r.target.to_string(), standing(r)]
-        })
-        .collect();
+    let rows: Vec<[String; 4]> =
+        routes.iter().map(|r| [name(r), r.public_url.clone(), r.target.to_string(), standing(r)]).collect();
     output.table(["NAME", "URL", "TARGET", "STATUS"], &rows);
 }
 
@@ -160,6 +157,21 @@ fn request_line(request: &RequestInfo) -> String {
     format!("{at}  {method:7}  {url}  {status}  {took:.1} ms  {protocol}")
 }
 
-async fn find(key: &str, client: &ControlClient) -> Result<RouteInfo, RouterError> {
-    client.find_route(key).await?.ok_or_else(|| RouterError::RouteNotFound { id: key.to_owned() })
+/// The route that is named.
+///
+/// # Errors
+/// `ROUTE_NOT_FOUND`, with the name that is likeliest meant.
+pub(super) async fn find(key: &str, client: &ControlClient) -> Result<RouteInfo, Failure> {
+    if let Some(route) = client.find_route(key).await? {
+        return Ok(route);
+    }
+    let failure = Failure::from(RouterError::RouteNotFound { id: key.to_owned() });
+    let names: Vec<String> = client.all_routes().await.unwrap_or_default().iter().map(name).collect();
+    let meant = nearest(key, names.iter().map(String::as_str));
+    Err(Failure { hint: meant.map(|name| format!("did you mean {name}?")), ..failure })
+}
+
+/// The name of a route as it is typed and shown.
+pub(super) fn name(route: &RouteInfo) -> String {
+    format!("{}{}", route.subdomain, route.path_prefix.as_deref().unwrap_or_default())
 }

@@ -1,6 +1,8 @@
 //! One file a command, or a few that are alike.
 
 pub(crate) mod authority;
+mod completions;
+mod config;
 pub(crate) mod daemon;
 mod demo;
 mod doctor;
@@ -8,6 +10,8 @@ mod env;
 pub(crate) mod hosts;
 mod logs;
 mod look;
+mod man;
+mod open;
 mod port;
 mod routes;
 mod run;
@@ -23,10 +27,13 @@ use std::process::ExitCode;
 use mastra_router::Home;
 use mastra_router::control::ControlClient;
 
-use crate::cli::{Cli, Command, Watch};
+use crate::cli::{Cli, Command, Config, Watch};
+use crate::config::Places;
 use crate::daemon::reach::Reach;
 use crate::failure::Failure;
 use crate::output::Output;
+
+pub(crate) use completions::{answer_shell, deployments, route_names};
 
 type Outcome = Result<ExitCode, Failure>;
 
@@ -61,15 +68,36 @@ pub(crate) fn run(cli: Cli, output: &Output) -> Outcome {
             Command::Health(args) => look::health(&args.route, &reach.client().await?, output).await,
             Command::Watch(Watch { requests: false }) => look::watch(reach, output).await,
             Command::Watch(Watch { requests: true }) => look::watch_requests(reach, output).await,
-            Command::Hosts(args) => hosts::run(args, cli.home.is_some(), &home, &client, output).await,
+            Command::Hosts(mut args) => {
+                let places = Places::of_user(&home)?;
+                args.hosts_file = args.hosts_file.or(places.hosts_file);
+                args.backup_dir = args.backup_dir.or(places.backup_dir);
+                hosts::run(args, cli.home.is_some(), &home, &client, output).await
+            }
             Command::Port(args) => port::port(&args, &reach.client().await?, output).await,
             Command::Doctor => doctor::run(&home, cli.home.is_some(), output).await,
             Command::Service(command) => service::run(command, &home, output).await,
-            Command::Uninstall(args) => uninstall::run(args, cli.home.is_some(), &home, output).await,
+            Command::Uninstall(mut args) => {
+                let places = Places::of_user(&home)?;
+                args.hosts_file = args.hosts_file.or(places.hosts_file);
+                args.backup_dir = args.backup_dir.or(places.backup_dir);
+                args.cert_dir.cert_dir = args.cert_dir.cert_dir.or(places.cert_dir);
+                uninstall::run(args, cli.home.is_some(), &home, output).await
+            }
             Command::Status => daemon::status(&client, &home, output).await,
             Command::Stop(args) => daemon::stop(&args, &client, &home, output).await,
-            Command::Tls(command) => tls::run(command, output),
-            Command::Env(args) => env::run(&args, output),
+            Command::Tls(mut command) => {
+                command.cert_dir().or(Places::of_user(&home)?);
+                tls::run(command, output)
+            }
+            Command::Env(mut args) => {
+                args.cert_dir.or(Places::of_user(&home)?);
+                env::run(&args, output)
+            }
+            Command::Open(args) => open::open(args.route.as_deref(), &reach.client().await?, output).await,
+            Command::Config(Config::Show(args)) => config::show(&args, &home, output),
+            Command::Completions(args) => completions::completions(args.shell),
+            Command::Man(args) => man::man(args.dir.as_deref(), output),
         }
     });
     // A name that is being resolved has no cancellation; nobody waits for its answer any more.

@@ -10,7 +10,7 @@ use mastra_router::{
 
 use super::Outcome;
 use crate::cli::{Add, Keys, Update};
-use crate::config_file::default_deployment;
+use crate::config::default_deployment;
 use crate::daemon::reach::Reach;
 use crate::failure::Failure;
 use crate::output::{Output, standing};

@@ -12,9 +12,9 @@ use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Outcome;
-use super::settings::{Settings, loopback_only, name};
+use super::settings::{Settings, loopback_only};
 use crate::cli::{Serve, StartedBy};
-use crate::config_file::ConfiguredRoutes;
+use crate::config::{self, ConfiguredRoutes};
 use crate::daemon::activation;
 use crate::daemon::door::Door;
 use crate::daemon::hand_over::Predecessor;
@@ -89,7 +89,7 @@ impl From<HomeLock> for Seat {
 
 async fn begin(args: &Serve, home: &Home, origin: Option<Origin>, output: &Output) -> Result<Running, Failure> {
     // First, so that a mistake in them takes nobody's place.
-    let settings = Settings::read(args, home)?;
+    let settings = Settings::read(args, home, output)?;
     let started_by = match args.background {
         None => "serve",
         Some(StartedBy::Start) => "start",
@@ -138,7 +138,7 @@ pub(crate) async fn launch(
     let Seat { lock, listeners, log, started_by } = seat.into();
     init_log(log.clone());
     raise_file_limit();
-    let (strategy, base_domain) = (name(config.strategy).to_owned(), config.base_domain.clone());
+    let (strategy, base_domain) = (config::strategy(config.strategy).to_owned(), config.base_domain.clone());
     let home = lock.home().clone();
     let router = if listeners.is_empty() {
         LocalEdgeRouter::start(config).await?

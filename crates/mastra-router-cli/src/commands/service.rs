@@ -10,8 +10,10 @@ use serde_json::json;
 use super::Outcome;
 use super::daemon::{answering, until_ended};
 use crate::cli::{Install, Scope, Service, ServiceUninstall};
+use crate::config::Chosen;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
+use crate::project_file;
 use crate::service::{self, Definition, Manager, ServiceFile};
 
 pub(crate) async fn run(command: Service, home: &Home, output: &Output) -> Outcome {
@@ -25,6 +27,12 @@ pub(crate) async fn run(command: Service, home: &Home, output: &Output) -> Outco
 async fn install(args: &Install, home: &Home, output: &Output) -> Outcome {
     let manager = service::manager(&args.scope, home)?;
     let definition = Definition::new(&args.serve, home, args.scope.system)?;
+    if let Chosen::OfProject = args.serve.chosen()
+        && let Some(file) = std::env::current_dir().ok().and_then(|dir| project_file::nearest(&dir))
+    {
+        let file = file.display();
+        output.say(&format!("the service is for all projects: {file} is not heeded (--config {file})"));
+    }
     let files = service::files(&*manager, &definition)?;
     if args.dry_run {
         let before = service::installed(&*manager)?;

@@ -89,11 +89,12 @@ impl<'r> Reach<'r> {
         client.status().await.is_ok_and(|router| router.pid != pid).then_some(client)
     }
 
-    /// The command line of a router with the settings that were saved.
+    /// The command line of a router for all projects: what was saved, and the user's own file, count; that of the project in
+    /// whose directory it happens to be started does not.
     fn command(&self, idle_exit: &str) -> std::io::Result<Command> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("--home").arg(self.home.path());
-        command.args(["serve", "--background=command", &format!("--idle-exit={idle_exit}")]);
+        command.args(["serve", "--background=command", "--no-project-file", &format!("--idle-exit={idle_exit}")]);
         Ok(command)
     }
 }

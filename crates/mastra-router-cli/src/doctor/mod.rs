@@ -5,6 +5,7 @@
 //! whole ends in time.
 
 mod certificates;
+mod configuration;
 mod file_limit;
 mod finding;
 mod home;
@@ -38,11 +39,12 @@ pub(crate) struct Group(pub(crate) &'static str);
 /// A check: what it is called where it does not end in time, and what it does.
 type Check = (Group, &'static str, fn(&Scene) -> Vec<Finding>);
 
-const CHECKS: [Check; 12] = [
+const CHECKS: [Check; 13] = [
     (Group("Router"), "router", router::check),
     (Group("Router"), "listener", listener::check),
     (Group("Router"), "control-socket", home::sockets),
     (Group("Router"), "saved-state", home::saved),
+    (Group("Router"), "configuration", configuration::check),
     (Group("Names"), "names", names::check),
     (Group("Names"), "hosts-file", hosts::check),
     (Group("HTTPS"), "authority", certificates::check),

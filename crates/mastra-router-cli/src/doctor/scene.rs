@@ -9,7 +9,9 @@ use mastra_router::control::wire::RouterJson;
 use mastra_router::trust::Machine;
 use mastra_router::{Home, HomeHolder, RouteInfo, RouterControl, SavedState};
 
+use crate::cli::CertDir;
 use crate::commands::authority::Place;
+use crate::config::Places;
 use crate::daemon::door::{self, Question};
 
 /// How long the router is waited for. One that runs answers within milliseconds.
@@ -30,6 +32,8 @@ pub(crate) struct Facts {
     pub(crate) saved: Result<SavedState, String>,
     pub(crate) cert_dir: PathBuf,
     pub(crate) machine: Machine,
+    /// The file that the router which runs was given.
+    pub(crate) config: Option<PathBuf>,
     /// A certificate that the router serves in the place of issued ones.
     pub(crate) own_cert: Option<PathBuf>,
 }
@@ -58,8 +62,9 @@ impl Scene {
         };
         let origin = described.and_then(Result::ok).and_then(|described| described.origin);
         let own_cert = origin.as_ref().and_then(|origin| origin.path_of("--cert"));
+        let config = origin.as_ref().and_then(|origin| origin.path_of("--config"));
         let given_dir = origin.as_ref().and_then(|origin| origin.path_of("--cert-dir"));
-        let mut place = Place::of(&crate::cli::CertDir { cert_dir: given_dir });
+        let mut place = Place::of(&CertDir { cert_dir: given_dir.or_else(|| Places::of_user(home).ok()?.cert_dir) });
         place.machine.deadline = Some(tools_until);
         let (holder, saved) = (home.holder(), SavedState::look(home.path()));
         let facts = Facts {
@@ -71,6 +76,7 @@ impl Scene {
             saved: saved.map_err(|error| error.to_string()),
             cert_dir: place.cert_dir,
             machine: place.machine,
+            config,
             own_cert,
         };
         Self(Arc::new(facts))

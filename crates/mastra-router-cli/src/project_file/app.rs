@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use mastra_router::{RouteConfig, RouteName, RouteSpec};
 
 use super::tables::{AppTable, AppTables, CommandValue};
-use crate::config_file::{Source, default_deployment};
+use crate::config::{Source, default_deployment};
 use crate::failure::Failure;
 
 /// What is run, and under which name.

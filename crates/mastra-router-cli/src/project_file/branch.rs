@@ -3,7 +3,7 @@
 use mastra_router::{RouteName, suggest_name};
 
 use super::tables::RunTable;
-use crate::config_file::Source;
+use crate::config::Source;
 use crate::failure::Failure;
 use crate::run::stable_hash;
 

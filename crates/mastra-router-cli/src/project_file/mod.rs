@@ -14,8 +14,9 @@ pub(crate) use self::branch::{BranchTemplate, label};
 pub(crate) use self::order::ordered;
 pub(crate) use self::schema::{SCHEMA, SCHEMA_URL};
 pub(crate) use self::tables::{AppTables, RunTable};
-use crate::config_file::ConfigFile;
+use crate::config::ConfigFile;
 use crate::failure::Failure;
+use crate::repository::up_to_root_or_top;
 
 /// What the file is called.
 pub(crate) const FILE_NAME: &str = "mastra-router.toml";
@@ -32,22 +33,12 @@ pub(crate) struct ProjectFile {
 }
 
 impl ProjectFile {
-    /// The nearest file at or above `dir`, not above the root of its git repository.
+    /// The [`nearest`] file, read.
     ///
     /// # Errors
     /// Where there is one that is not valid.
     pub(crate) fn above(dir: &Path) -> Result<Option<Self>, Failure> {
-        for (steps, dir) in dir.ancestors().enumerate() {
-            let path = dir.join(FILE_NAME);
-            // Commands are run as it says: above the directory that was chosen, a file of somebody else's is not heeded.
-            if path.is_file() && (steps == 0 || is_ours(&path)) {
-                return Self::read(&path).map(Some);
-            }
-            if dir.join(".git").exists() {
-                break;
-            }
-        }
-        Ok(None)
+        nearest(dir).map(|path| Self::read(&path)).transpose()
     }
 
     /// Reads a file.
@@ -74,8 +65,15 @@ impl ProjectFile {
     }
 }
 
+/// The nearest file of `dir` and the directories above it, up to the root of the git repository. Commands are run as it says:
+/// above the directory that was chosen, a file of somebody else's is not heeded.
+pub(crate) fn nearest(dir: &Path) -> Option<PathBuf> {
+    let mut files = up_to_root_or_top(dir).map(|above| above.join(FILE_NAME)).enumerate();
+    files.find(|(steps, path)| path.is_file() && (*steps == 0 || is_ours(path))).map(|(_, path)| path)
+}
+
 /// Whether a file is of this user or of root.
-fn is_ours(path: &Path) -> bool {
+pub(crate) fn is_ours(path: &Path) -> bool {
     let own = rustix::process::geteuid().as_raw();
     path.metadata().is_ok_and(|found| found.uid() == own || found.uid() == 0)
 }

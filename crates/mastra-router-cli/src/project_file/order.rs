@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::app::App;
-use crate::config_file::nearest;
+use crate::config::nearest;
 use crate::failure::{Exit, Failure};
 
 /// These apps with what they depend on, each after those; all of them where none is named.

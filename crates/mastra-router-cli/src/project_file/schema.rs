@@ -13,7 +13,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::config_file::ConfigFile;
+    use crate::config::ConfigFile;
 
     /// What `text` is refused with, as the parser says it.
     fn refused(text: &str) -> Option<String> {

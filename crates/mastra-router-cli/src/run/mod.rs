@@ -15,10 +15,10 @@ mod stable_hash;
 mod supervisor;
 mod telling;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{ExitCode, Stdio};
 
-use mastra_router::{Home, InvokingUser, RouteConfig, RouteLease, default_cert_dir};
+use mastra_router::{Home, InvokingUser, RouteConfig, RouteLease};
 
 pub(crate) use self::claim::Claim;
 pub(crate) use self::port::LeasedPort;
@@ -31,6 +31,7 @@ pub(crate) use self::sockets::{Listening, is_taken_from};
 pub(crate) use self::stable_hash::stable_hash;
 pub(crate) use self::supervisor::Supervisor;
 use crate::cli::Run;
+use crate::config::cert_dir;
 use crate::daemon::reach::Reach;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
@@ -73,7 +74,7 @@ pub(crate) async fn run(args: Run, reach: Reach<'_>, output: &Output) -> Result<
     let claim = Claim::take(client, config, args.force, hint).await?;
     port.remember();
     let run = RunId::new(&lease, home);
-    let variables = environment::variables(port.number, &claim.route.public_url, &authority());
+    let variables = environment::variables(port.number, &claim.route.public_url, &cert_dir(home).join("ca.pem"));
     let command = if args.as_is { args.command } else { habits::for_port(args.command, port.number, &dir) };
     let supervisor = match Supervisor::start(&command, variables, Stdio::inherit(), run, router, signals, args.grace) {
         Ok(supervisor) => supervisor,
@@ -102,13 +103,6 @@ pub(crate) fn refuse_sudo(home: &Home) -> Result<(), Failure> {
         hint: Some("mastra-router run … -- sudo <command>, as yourself".to_owned()),
         exit: Exit::Failed,
     })
-}
-
-/// The certificate of the local authority, where there is one.
-pub(crate) fn authority() -> PathBuf {
-    let given = std::env::var_os("MASTRA_ROUTER_CERT_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
-    let dir = given.unwrap_or_else(default_cert_dir);
-    std::path::absolute(&dir).unwrap_or(dir).join("ca.pem")
 }
 
 /// A command as it was typed, more or less.

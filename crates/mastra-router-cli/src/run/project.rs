@@ -7,6 +7,7 @@ use mastra_router::{RouteName, RouterError};
 
 use crate::failure::Failure;
 use crate::project_file::{BranchTemplate, ProjectFile, label};
+use crate::repository::{Repository, up_to_root};
 
 /// What the directory of a command says of its project.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,9 +35,9 @@ impl Project {
 
     /// The project of `dir`, whose server is called `named` where somebody says so.
     pub(crate) fn of(dir: &Path, named: Option<String>, template: BranchTemplate) -> Self {
-        let git = Git::above(dir);
+        let git = Repository::above(dir);
         let top = git.as_ref().map(|git| git.top.as_path());
-        let package = package(dir, top);
+        let package = package(dir);
         let root = git.as_ref().map_or(dir, |git| &git.root);
         let folder = |dir: &Path| dir.file_name().map(|name| name.to_string_lossy().into_owned());
         let candidates = [package.as_ref().map(|(_, name)| name.clone()), folder(root), folder(dir)];
@@ -61,19 +62,12 @@ impl Project {
     }
 }
 
-/// The nearest package that has a name, not above `top`: its directory, and its name without the scope.
-fn package(dir: &Path, top: Option<&Path>) -> Option<(PathBuf, String)> {
-    for dir in dir.ancestors() {
-        let name = fs::read_to_string(dir.join("package.json")).ok().and_then(|text| package_name(&text));
-        if let Some(name) = name {
-            return Some((dir.to_owned(), name));
-        }
-        // Without a repository nothing says where the project ends, and a package further up may be anything.
-        if top.is_none_or(|top| top == dir) {
-            return None;
-        }
-    }
-    None
+/// The nearest package that has a name: its directory, and its name without the scope.
+fn package(dir: &Path) -> Option<(PathBuf, String)> {
+    up_to_root(dir).find_map(|dir| {
+        let text = fs::read_to_string(dir.join("package.json")).ok()?;
+        Some((dir.to_owned(), package_name(&text)?))
+    })
 }
 
 fn package_name(text: &str) -> Option<String> {
@@ -81,53 +75,6 @@ fn package_name(text: &str) -> Option<String> {
     let name = package.get("name")?.as_str()?;
     let name = name.rsplit('/').next().unwrap_or(name);
     (!name.is_empty()).then(|| name.to_owned())
-}
-
-/// A git work tree.
-struct Git {
-    /// Its directory.
-    top: PathBuf,
-    /// The directory of the repository it belongs to: another one, where it is a linked one.
-    root: PathBuf,
-    /// What is checked out in a linked one.
-    branch: Option<String>,
-}
-
-impl Git {
-    fn above(dir: &Path) -> Option<Self> {
-        dir.ancestors().find_map(|top| {
-            let git = top.join(".git");
-            let found = fs::metadata(&git).ok()?;
-            let main = Self { top: top.to_owned(), root: top.to_owned(), branch: None };
-            if found.is_dir() {
-                return Some(main);
-            }
-            Some(Self::linked(top, &git).unwrap_or(main))
-        })
-    }
-
-    /// A linked work tree, whose `.git` is a file that names a directory in the repository. A submodule's does too, and is
-    /// a repository of its own.
-    fn linked(top: &Path, git: &Path) -> Option<Self> {
-        let text = fs::read_to_string(git).ok()?;
-        let dir = top.join(text.lines().next()?.strip_prefix("gitdir:")?.trim());
-        if dir.parent()?.file_name()? != "worktrees" {
-            return None;
-        }
-        let head = fs::read_to_string(dir.join("HEAD")).ok()?;
-        let branch = match head.trim().strip_prefix("ref: refs/heads/") {
-            Some(branch) => branch.to_owned(),
-            // A commit is checked out; then the work tree's own name says more.
-            None => dir.file_name()?.to_string_lossy().into_owned(),
-        };
-        // `…/shop/.git/worktrees/fix`, or `…/shop.git/worktrees/fix` of a bare one.
-        let common = dir.parent()?.parent()?;
-        let root = match common.file_name()?.to_string_lossy().as_ref() {
-            ".git" => common.parent()?.to_owned(),
-            bare => common.with_file_name(bare.strip_suffix(".git").unwrap_or(bare)),
-        };
-        Some(Self { top: top.to_owned(), root, branch: Some(branch) })
-    }
 }
 
 #[cfg(test)]

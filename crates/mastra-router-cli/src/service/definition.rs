@@ -8,11 +8,14 @@ use clap::ValueEnum;
 use mastra_router::{Home, InvokingUser};
 
 use crate::cli::{IdleExit, Serve, ServeTls};
-use crate::commands::settings::loopback_only;
+use crate::commands::settings;
+use crate::config;
 use crate::failure::{Exit, Failure};
 
-/// Variables that mean something to a router and have no flag.
-const VARIABLES: [&str; 2] = ["MASTRA_ROUTER_LOG", "MASTRA_ROUTER_HOSTS_FILE"];
+/// Variables that mean something to a router and are no settings.
+const VARIABLES: [&str; 1] = ["MASTRA_ROUTER_LOG"];
+/// Settings that are paths, which the service reads from another directory.
+const PATHS: [&str; 5] = ["tls.cert_dir", "tls.cert", "tls.key", "hosts.path", "hosts.backup_dir"];
 
 /// A router as a service: all paths are absolute, and all words text.
 #[derive(Clone, Debug)]
@@ -33,19 +36,16 @@ impl Definition {
     /// `USAGE` for what is no text; `LAN_NOT_ALLOWED`; `SERVICE_AS_ROOT` for a service of the machine that would have no
     /// other user.
     pub(crate) fn new(serve: &Serve, home: &Home, system: bool) -> Result<Self, Failure> {
-        if !serve.lan {
-            loopback_only(&serve.listen, "add --lan if that is what you want")?;
-        }
+        may_serve(serve, home)?;
         let program = text(&std::env::current_exe()?)?;
         let mut args = vec!["serve".to_owned(), "--home".to_owned(), text(home.path())?];
         args.extend(flags(serve, system)?);
         let mut env = Vec::new();
-        for name in VARIABLES {
-            if let Some(value) = std::env::var_os(name).filter(|value| !value.is_empty()) {
-                // The one that is a path is read from another directory.
-                let value =
-                    if name.ends_with("_FILE") { absolute(Path::new(&value))? } else { text(Path::new(&value))? };
-                env.push((name.to_owned(), value));
+        let settings = config::KEYS.map(|key| (config::variable(key), PATHS.contains(&key)));
+        for (name, is_path) in VARIABLES.map(|name| (name.to_owned(), false)).into_iter().chain(settings) {
+            if let Some(value) = std::env::var_os(&name).filter(|value| !value.is_empty()) {
+                let value = Path::new(&value);
+                env.push((name, if is_path { absolute(value)? } else { text(value)? }));
             }
         }
         let user = if system { Some(user()?) } else { None };
@@ -59,6 +59,11 @@ impl Definition {
         };
         Ok(Self { program, args, env, user, sockets })
     }
+}
+
+/// What would fail at each start of the service fails here.
+fn may_serve(serve: &Serve, home: &Home) -> Result<(), Failure> {
+    settings::may_serve(&settings::effective(serve, serve.chosen_for_all(), home)?)
 }
 
 /// Whoever asked, who is never root.
@@ -77,6 +82,7 @@ fn user() -> Result<(u32, u32), Failure> {
 fn flags(serve: &Serve, system: bool) -> Result<Vec<String>, Failure> {
     let Serve {
         config,
+        no_project_file: _,
         listen,
         lan,
         threads,
@@ -95,8 +101,10 @@ fn flags(serve: &Serve, system: bool) -> Result<Vec<String>, Failure> {
         flags.extend(value);
     };
     let path = |path: &Option<PathBuf>| path.as_deref().map(absolute).transpose();
-    if let Some(config) = path(config)? {
-        add("--config", Some(config));
+    match path(config)? {
+        Some(config) => add("--config", Some(config)),
+        // Where the manager runs it is no project's directory.
+        None => add("--no-project-file", None),
     }
     if !system {
         listen.iter().for_each(|address| add("--listen", Some(address.to_string())));

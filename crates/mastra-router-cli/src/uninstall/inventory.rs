@@ -15,6 +15,7 @@ use super::plan::{Kind, Outcome, Report};
 use crate::cli::{Scope, Uninstall};
 use crate::commands::authority::{Place, unhinted};
 use crate::commands::daemon::answering;
+use crate::config::user_file;
 use crate::daemon::{door, log};
 use crate::failure::Failure;
 use crate::service::{self, Manager, ServiceFile};
@@ -52,6 +53,8 @@ pub(crate) struct Inventory {
     /// Directories above them, which go where they are empty.
     pub(super) parents: Vec<PathBuf>,
     pub(super) kept: Vec<(PathBuf, String)>,
+    /// The configuration of the user.
+    of_user: PathBuf,
     place: Place,
     kinds: Vec<StoreKind>,
 }
@@ -102,6 +105,7 @@ impl Inventory {
             groups: Vec::new(),
             parents: Vec::new(),
             kept: Vec::new(),
+            of_user: user_file(home),
             place,
             kinds,
         };
@@ -185,7 +189,12 @@ impl Inventory {
                 self.kept.extend(others.map(|path| {
                     let is_held =
                         PortManager::lease_files(&dir).iter().any(|lease| lease.path == path && lease.is_held);
-                    let reason = if is_held { "a process has leased this port" } else { "it is not of mastra-router" };
+                    let reason = match () {
+                        () if is_held => "a process has leased this port",
+                        // No command writes it.
+                        () if path == self.of_user => "you wrote it, and only you can say whether it is of use",
+                        () => "it is not of mastra-router",
+                    };
                     (path, reason.to_owned())
                 }));
             }

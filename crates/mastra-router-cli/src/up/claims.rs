@@ -1,6 +1,7 @@
 //! The names of all apps, taken before any of them is started.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use mastra_router::control::ControlClient;
 use mastra_router::{Home, RouteLease, RouterControl};
@@ -76,6 +77,7 @@ pub(crate) async fn starts(
     others: &[App],
     project: &run::Project,
     client: &ControlClient,
+    authority: &Path,
     wants_color: bool,
 ) -> Vec<Start> {
     let mut urls: Vec<(String, String)> =
@@ -88,14 +90,14 @@ pub(crate) async fn starts(
             urls.push((other.url_variable(), route.public_url));
         }
     }
-    taken.iter().map(|one| start(one, &urls, wants_color)).collect()
+    taken.iter().map(|one| start(one, &urls, authority, wants_color)).collect()
 }
 
-fn start(one: &Claimed, urls: &[(String, String)], wants_color: bool) -> Start {
+fn start(one: &Claimed, urls: &[(String, String)], authority: &Path, wants_color: bool) -> Start {
     let Claimed { app, claim, port } = one;
     let port = port.number;
     let mut variables: Vec<(OsString, OsString)> = urls.iter().map(|(name, url)| (name.into(), url.into())).collect();
-    let own = environment::variables(port, &claim.route.public_url, &run::authority());
+    let own = environment::variables(port, &claim.route.public_url, authority);
     variables.extend(own.into_iter().map(|(name, value)| (name.into(), value)));
     // Its output comes to a pipe, where Python would keep it back.
     for (name, value) in [("PYTHONUNBUFFERED", "1")].into_iter().chain(wants_color.then_some(("FORCE_COLOR", "1"))) {

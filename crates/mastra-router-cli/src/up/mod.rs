@@ -32,6 +32,7 @@ use self::report::{Report, State};
 use self::screen::{Message, Screen};
 use self::supervision::{Checked, Stop, Supervision};
 use crate::cli::Up;
+use crate::config::cert_dir;
 use crate::daemon::reach::Reach;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -59,7 +60,7 @@ pub(crate) async fn up(args: Up, reach: Reach<'_>, output: &Output) -> Result<Ex
     let taken = claims::take(plan, &client, home, args.force).await?;
     let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     let wants_color = output.color && !output.json && !is_dumb;
-    let starts = claims::starts(&taken, &others, &project, &client, wants_color).await;
+    let starts = claims::starts(&taken, &others, &project, &client, &cert_dir(home).join("ca.pem"), wants_color).await;
 
     let (messages, to_show) = unbounded_channel();
     let shown = taken.iter().map(|one| (one.app.key.clone(), one.claim.route.public_url.clone()));

@@ -7,8 +7,8 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use yaml_rust2::YamlLoader;
 
 use super::package::{Package, unreadable};
-use super::up_to_repository;
 use crate::failure::Failure;
+use crate::repository::up_to_root;
 
 const PNPM_FILE: &str = "pnpm-workspace.yaml";
 /// Deeper than any project has packages.
@@ -29,7 +29,7 @@ impl Workspace {
     /// # Errors
     /// `CONFIG_INVALID` where a file cannot be read.
     pub(crate) fn above(dir: &Path) -> Result<Option<Self>, Failure> {
-        for root in up_to_repository(dir) {
+        for root in up_to_root(dir) {
             let root = root.to_owned();
             let file = root.join(PNPM_FILE);
             if let Ok(text) = fs::read_to_string(&file) {

@@ -9,6 +9,7 @@ pub(crate) use self::members::{Workspace, members};
 pub(crate) use self::package::{Manager, Package};
 use crate::failure::Failure;
 use crate::project_file::{App, AppCommand, label};
+use crate::repository::up_to_root;
 
 /// The apps of the workspace that `dir` is in, else of the nearest package with a script that serves, and the directory they
 /// have in common. `None` where there is neither.
@@ -29,7 +30,7 @@ pub(crate) fn apps(dir: &Path) -> Result<Option<(PathBuf, Vec<App>)>, Failure> {
             return Ok(Some((workspace.root, apps)));
         }
     }
-    for dir in up_to_repository(dir) {
+    for dir in up_to_root(dir) {
         let Some(package) = Package::read(dir)? else { continue };
         let Some(script) = package.script() else { return Ok(None) };
         let key = key(&package, dir, dir, &[]).unwrap_or_else(|| "app".to_owned());
@@ -46,14 +47,6 @@ pub(crate) fn key(package: &Package, dir: &Path, root: &Path, others: &[App]) ->
     let candidates = [package.short_name().map(str::to_owned), folder, Some(path.clone())];
     let mut labels = candidates.into_iter().flatten().filter_map(|text| label(&text.replace(['/', '.'], "-")));
     labels.find(|key| others.iter().all(|other| other.key != *key))
-}
-
-/// `dir` and what is above it, to the root of its repository; without one, only itself, since nothing says where the project
-/// ends.
-pub(crate) fn up_to_repository(dir: &Path) -> impl Iterator<Item = &Path> {
-    let top = dir.ancestors().find(|dir| dir.join(".git").exists()).unwrap_or(dir);
-    let above = dir.ancestors().take_while(move |dir| dir.starts_with(top));
-    above.collect::<Vec<_>>().into_iter()
 }
 
 #[cfg(test)]

@@ -8,7 +8,10 @@
 
 mod app;
 mod commands;
+mod completions;
 mod config;
+mod config_places;
+mod config_show;
 mod daemon;
 mod demo;
 mod doctor;
@@ -17,6 +20,8 @@ mod home;
 mod hosts;
 mod kills;
 mod load;
+mod man;
+mod open;
 mod refused;
 mod restart;
 mod router;

@@ -109,7 +109,7 @@ fn settings_that_were_typed_are_those_of_the_next_run() {
     drop(third);
 
     // A file goes before what was saved, and a flag before the file.
-    let config = desk.write("mastra-router.toml", "listen = \"127.0.0.1:0\"\nstrategy = \"port-mapping\"\n");
+    let config = desk.write("router.toml", "listen = \"127.0.0.1:0\"\nstrategy = \"port-mapping\"\n");
     let config = config.to_str().unwrap();
     let (fourth, ready) = serve(&desk, &["--config", config, "--base-domain", "other.localhost"]);
     assert_ne!(ready["listen"], json!([address]));

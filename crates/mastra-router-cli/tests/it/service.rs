@@ -96,7 +96,7 @@ Description=mastra-router, names instead of ports for local servers
 
 [Service]
 Type=exec
-ExecStart={} serve --home {} --listen 127.0.0.1:4000 --hosts best-effort --tls --cert-dir \"{}\"
+ExecStart={} serve --home {} --no-project-file --listen 127.0.0.1:4000 --hosts best-effort --tls --cert-dir \"{}\"
 Restart=on-failure
 RestartSec=2
 RestartPreventExitStatus=2
@@ -246,7 +246,7 @@ fn paths_of_any_kind_stay_what_they_are() {
     let text = fs::read_to_string(unit(&desk)).unwrap();
     let in_args = odd.display().to_string().replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%");
     let in_program = copy.display().to_string().replace('%', "%%");
-    let line = format!("ExecStart=\"{in_program}\" serve --home \"{}\"", in_args.replace('$', "$$"));
+    let line = format!("ExecStart=\"{in_program}\" serve --home \"{}\" --no-project-file", in_args.replace('$', "$$"));
     assert!(text.lines().any(|has| has == line), "no {line}: {text}");
     assert!(text.contains("\nEnvironment=\"MASTRA_ROUTER_LOG=warn\"\n"), "{text}");
     verify(&desk, &[&unit(&desk)], true);
@@ -301,6 +301,7 @@ fn launchd_has_an_agent() {
     <string>serve</string>
     <string>--home</string>
     <string>{}</string>
+    <string>--no-project-file</string>
     <string>--base-domain</string>
     <string>a.test</string>
   </array>
@@ -349,8 +350,11 @@ fn the_task_scheduler_has_a_task() {
     assert_eq!(bytes[..2], [0xff, 0xfe]);
     let units: Vec<u16> = bytes[2..].chunks(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
     let text = String::from_utf16(&units).unwrap();
-    let args =
-        format!("serve --home {} --cert-dir &quot;{}&quot;", desk.home().display(), desk.path("a b&amp;c").display());
+    let args = format!(
+        "serve --home {} --no-project-file --cert-dir &quot;{}&quot;",
+        desk.home().display(),
+        desk.path("a b&amp;c").display()
+    );
     for part in [
         "<?xml version=\"1.0\" encoding=\"UTF-16\"?>\r\n",
         "<LogonTrigger><Enabled>true</Enabled><UserId>CORP\\ann</UserId></LogonTrigger>",

@@ -17,7 +17,7 @@ use crate::provider::{EdgeRouterProvider, RouterControl};
 use crate::registry::Updated;
 use crate::report::CommandReport;
 use crate::requests::Requests;
-use crate::route::{Route, RouteConfig, RouteHealthStatus, RouteInfo, RouteSpec, RouteUpdate};
+use crate::route::{PathPrefix, Route, RouteConfig, RouteHealthStatus, RouteInfo, RouteSpec, RouteUpdate};
 
 /// Pause between two looks at a target that is waited for.
 const WAIT_HEALTHY_PAUSE: Duration = Duration::from_millis(100);
@@ -120,7 +120,13 @@ impl RouterControl for LocalEdgeRouter {
     async fn find_route(&self, key: &str) -> Result<Option<RouteInfo>> {
         self.open()?;
         let table = self.inner.registry.table();
+        let with_prefix = || {
+            let (name, _) = key.split_once('/')?;
+            let prefix = key.get(name.len()..);
+            table.by_name(name).iter().find(|route| route.spec.path_prefix.as_ref().map(PathPrefix::as_str) == prefix)
+        };
         let route = table.get(key).or_else(|| table.by_deployment(key)).or_else(|| table.by_name(key).last());
+        let route = route.or_else(with_prefix);
         Ok(route.map(|route| self.inner.info(route)))
     }
 

@@ -122,18 +122,22 @@ fn error_codes() {
     assert_eq!(documented, in_code);
 
     for path in [
-        "config_file.rs",
+        "config/environment.rs",
+        "config/source.rs",
         "failure.rs",
         "output.rs",
         "commands/serve.rs",
         "commands/settings.rs",
         "commands/daemon.rs",
         "commands/logs.rs",
+        "commands/man.rs",
+        "commands/open.rs",
         "commands/tls.rs",
         "commands/service.rs",
         "commands/uninstall.rs",
         "doctor/mod.rs",
         "doctor/certificates.rs",
+        "doctor/configuration.rs",
         "doctor/file_limit.rs",
         "doctor/home.rs",
         "doctor/listener.rs",
