@@ -80,6 +80,8 @@ pub(crate) async fn up(args: Up, reach: Reach<'_>, output: &Output) -> Result<Ex
     let (reports, apps) = supervisions(taken, starts, &holding, router, &stopped, &latest);
     let all = join_all(apps.into_iter().map(Supervision::run));
     let signal = tokio::select! {
+        // The apps first: those that sleep say so before all are said to be there.
+        biased;
         signal = until_over(all, &mut signals, &stop) => signal,
         () = keep_looking(&client, &project.plain_name, &checked) => None,
         () = announce(reports.clone(), &holding.sink) => None,

@@ -54,6 +54,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             threading.Thread(target=old.shutdown).start()
             self.answer(str(server.server_port))
             old.socket.close()
+        elif self.path == "/slow":
+            time.sleep(1)
+            self.answer("app /slow")
         elif self.path == "/ws":
             key = self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
             self.send_response(101)
