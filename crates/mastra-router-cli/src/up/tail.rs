@@ -8,11 +8,15 @@ use std::time::Duration;
 use mastra_router::{CommandReport, RouteLease, RouterControl};
 use tokio::sync::watch;
 
+use super::clean::{Keep, clean};
 use crate::run::Told;
 
-/// What the router keeps at the most. It cuts lines too; what is sent is not to be megabytes.
+/// What the router keeps at the most.
 const LINES: usize = 20;
-const LINE_MOST: usize = 4 << 10;
+/// It keeps less of a line. A report is below its limit for a body whatever is in them.
+const LINE_MOST: usize = 1 << 10;
+/// A line of megabytes is not cleaned for what nobody sees.
+const READ_MOST: usize = 16 << 10;
 /// Between two reports of an app that writes on and on: a page that waits for one that starts asks as often, and one that
 /// is there is asked for what it has written only where it ends.
 const STARTING: Duration = Duration::from_millis(200);
@@ -49,7 +53,9 @@ struct Written {
 impl Tail {
     /// A line that it has written.
     pub(crate) fn line(&self, line: &[u8]) {
-        let text = String::from_utf8_lossy(line.get(..LINE_MOST).unwrap_or(line)).into_owned();
+        let mut text = clean(line.get(..READ_MOST).unwrap_or(line), Keep::Text);
+        text.truncate(LINE_MOST);
+        let text = String::from_utf8_lossy(&text).into_owned();
         {
             let mut words = self.words();
             if words.lines.len() == LINES {
@@ -137,6 +143,31 @@ pub(crate) async fn keep_telling(tail: Arc<Tail>, told: Told) -> Infallible {
             () = tokio::time::sleep(pause) => {}
             _ = written.wait_for(|written| written.urgent > now.last) => {}
             Ok(()) = standing.changed() => standing.mark_changed(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mastra_router::control::wire::ReportJson;
+
+    use super::*;
+
+    #[test]
+    fn a_report_is_small_whatever_was_written() {
+        // The control socket takes no more.
+        const BODY_MOST: usize = 64 << 10;
+        for line in ["\"\\".repeat(9000), "\u{1}".repeat(9000), "\t".repeat(9000), "ü→".repeat(9000)]
+            .map(String::into_bytes)
+            .into_iter()
+            .chain([vec![0xff; 9000], b"\x1b[31mred ".repeat(9000)])
+        {
+            let tail = Tail::default();
+            (0..LINES + 5).for_each(|_| tail.line(&line));
+            let report = tail.report(&RouteLease::of_this_process());
+            assert_eq!(report.output.len(), LINES);
+            let size = serde_json::to_vec(&ReportJson::from(report)).unwrap().len();
+            assert!(size < BODY_MOST, "{size} of {:?}", String::from_utf8_lossy(&line[..20]));
         }
     }
 }
