@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
+use mastra_router::terminal::is_harmless;
 use mastra_router::{RouteInfo, RouteStatus};
 use serde::Serialize;
 use serde_json::json;
@@ -159,25 +160,20 @@ pub(crate) fn colored(line: &str) -> String {
 
 /// Text in which nothing moves the cursor, changes the terminal or turns the direction of reading.
 pub(crate) fn printable(text: &str) -> String {
-    if text.chars().all(harmless) {
+    if text.chars().all(is_harmless) {
         return text.to_owned();
     }
-    text.chars().map(|c| if harmless(c) { c.to_string() } else { c.escape_unicode().to_string() }).collect()
+    text.chars().map(|c| if is_harmless(c) { c.to_string() } else { c.escape_unicode().to_string() }).collect()
 }
 
 /// A value as JSON that does none of this either: JSON lets more stand for itself than terminals do.
 fn json_text(value: &impl Serialize) -> String {
     let text = serde_json::to_string(value).unwrap_or_default();
-    if text.chars().all(harmless) {
+    if text.chars().all(is_harmless) {
         return text;
     }
     // Outside of strings, all is ASCII; what is not harmless has one UTF-16 unit.
-    text.chars().map(|c| if harmless(c) { c.to_string() } else { format!("\\u{:04x}", u32::from(c)) }).collect()
-}
-
-pub(crate) fn harmless(c: char) -> bool {
-    !c.is_control()
-        && !matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{61c}')
+    text.chars().map(|c| if is_harmless(c) { c.to_string() } else { format!("\\u{:04x}", u32::from(c)) }).collect()
 }
 
 /// What clap says of the command line: help on stdout, errors on stderr.

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::route::{RouteHealthStatus, RouteId, RouteInfo, RouteStatus};
+use crate::terminal::is_harmless;
 
 /// Something that happened. A listener that falls behind loses the oldest ones and reads the state anew.
 #[derive(Clone, Debug)]
@@ -133,11 +134,6 @@ fn shown(text: &str, most: usize) -> String {
         }
     }
     out
-}
-
-fn is_harmless(c: char) -> bool {
-    !c.is_control()
-        && !matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{61c}')
 }
 
 #[cfg(test)]

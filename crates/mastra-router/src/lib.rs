@@ -54,6 +54,7 @@ mod requests;
 mod route;
 mod table;
 mod target;
+pub mod terminal;
 mod tls;
 mod transport;
 pub mod trust;

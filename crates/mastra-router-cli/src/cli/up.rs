@@ -14,6 +14,7 @@ none, the packages of the pnpm, npm, yarn or bun workspace that have a dev or st
 
 Each app runs as by mastra-router run, after what it depends on, and is told the URL of every other: API_URL is that of api.
 One that crashes is started again, after 1 s and later after up to 30; one that ends with 0 is not.
+One with wake = true is started by the first request to it, and stopped when nothing was asked of it for its idle time (15m).
 Ctrl-C ends all, each before what it depends on; twice, at once.
 
 Exit codes: 130 after Ctrl-C, 143 after SIGTERM; where all have ended by themselves 0, or 1 where one failed for good; 2 the

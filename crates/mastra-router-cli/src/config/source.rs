@@ -34,7 +34,7 @@ impl Source {
     }
 
     /// The file, line and column of an offset.
-    pub(super) fn at(&self, offset: usize) -> String {
+    pub(crate) fn at(&self, offset: usize) -> String {
         let before = self.text.get(..offset).unwrap_or(&self.text);
         let line = self.line(offset);
         let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;

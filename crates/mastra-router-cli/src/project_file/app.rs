@@ -2,12 +2,17 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use mastra_router::{RouteConfig, RouteName, RouteSpec};
 
 use super::tables::{AppTable, AppTables, CommandValue};
+use crate::cli::{IdleExit, idle_exit};
 use crate::config::{Source, default_deployment};
 use crate::failure::Failure;
+
+/// How long an app that was woken runs on unused, where its file does not say.
+const IDLE: Duration = Duration::from_secs(15 * 60);
 
 /// What is run, and under which name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,10 +28,21 @@ pub(crate) struct App {
     pub(crate) port: Option<u16>,
     pub(crate) health: Option<String>,
     pub(crate) env: Vec<(String, String)>,
-    /// Keys of apps that are to be there before it is started.
-    pub(crate) depends_on: Vec<String>,
-    /// Whether it is to be started by the first request to it, and not before.
+    /// Apps that are to be there before it is started.
+    pub(crate) depends_on: Vec<Dependency>,
+    /// Whether it is started by the first request to it, and not before.
     pub(crate) wake: bool,
+    /// How long an app that was woken runs on while nothing is asked of it; `None` for ever.
+    pub(crate) idle: Option<Duration>,
+}
+
+/// An app that another one needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Dependency {
+    /// Its key.
+    pub(crate) key: String,
+    /// Where that is written: a file, a line and a column.
+    pub(crate) place: String,
 }
 
 /// A command, with or without a shell.
@@ -51,6 +67,7 @@ impl App {
             env: Vec::new(),
             depends_on: Vec::new(),
             wake: false,
+            idle: Some(IDLE),
         }
     }
 
@@ -66,6 +83,7 @@ impl App {
         RouteConfig {
             path_prefix: self.path_prefix.clone(),
             strip_prefix: self.strip_prefix,
+            wake: self.wake,
             health_path: self.health.clone(),
             ..RouteConfig::new(deployment, project, name, "localhost", port)
         }
@@ -148,8 +166,17 @@ fn app(key: String, start: usize, table: AppTable, root: &Path, source: &Source)
     app.path_prefix = table.path_prefix.map(toml::Spanned::into_inner);
     app.strip_prefix = table.strip_prefix;
     app.port = table.port.map(toml::Spanned::into_inner);
-    app.depends_on = table.depends_on.into_iter().map(toml::Spanned::into_inner).collect();
+    let dependency =
+        |key: toml::Spanned<String>| Dependency { place: source.at(key.span().start), key: key.into_inner() };
+    app.depends_on = table.depends_on.into_iter().map(dependency).collect();
     app.wake = table.wake;
+    if let Some(text) = table.idle {
+        app.idle = match idle_exit(text.get_ref()) {
+            Ok(IdleExit::Never) => None,
+            Ok(IdleExit::After(time)) => Some(time),
+            Err(why) => return Err(source.invalid(text.span().start, &why)),
+        };
+    }
     // What is wrong with a health path is wrong without a prefix too.
     let only_health = App { path_prefix: None, ..app.clone() };
     for (app, place) in [only_health, app.clone()].iter().zip(places) {

@@ -80,6 +80,8 @@ pub(crate) fn is_ours(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn read(text: &str) -> Result<ProjectFile, String> {
@@ -97,7 +99,7 @@ mod tests {
     fn every_key() {
         let file = read(
             "listen = \"127.0.0.1:0\"\n[run]\nname = \"shop\"\nbranch = \"{name}-{branch}\"\n\
-             [apps.web]\ncommand = \"npm run dev\"\ndir = \"web\"\nport = 4000\nhealth = \"/up\"\ndepends_on = [\"api\"]\nwake = true\n\
+             [apps.web]\ncommand = \"npm run dev\"\ndir = \"web\"\nport = 4000\nhealth = \"/up\"\ndepends_on = [\"api\"]\nwake = true\nidle = \"90s\"\n\
              [apps.web.env]\nA = \"x\"\nB = 1\nC = true\n\
              [apps.api]\ncommand = [\"node\", \"a b.js\"]\nname = \"shop\"\npath_prefix = \"/api\"\nstrip_prefix = false\n",
         )
@@ -105,9 +107,11 @@ mod tests {
         assert_eq!(file.name.as_deref(), Some("shop"));
         let [web, api] = &file.apps[..] else { panic!("two apps") };
         assert_eq!(
-            (web.key.as_str(), web.port, web.health.as_deref(), web.wake),
-            ("web", Some(4000), Some("/up"), true)
+            (web.key.as_str(), web.port, web.health.as_deref(), web.wake, web.idle),
+            ("web", Some(4000), Some("/up"), true, Some(Duration::from_secs(90)))
         );
+        assert_eq!((api.wake, api.idle), (false, Some(Duration::from_secs(15 * 60))));
+        assert_eq!(read("[apps.x]\ncommand = \"x\"\nidle = \"never\"\n").unwrap().apps[0].idle, None);
         assert!(web.dir.ends_with("web") && api.dir == file.root);
         assert_eq!(web.env, [("A", "x"), ("B", "1"), ("C", "true")].map(|(a, b)| (a.to_owned(), b.to_owned())));
         assert_eq!(api.command, AppCommand::Words(vec!["node".to_owned(), "a b.js".to_owned()]));
@@ -115,7 +119,9 @@ mod tests {
             (api.name.as_str(), api.path_prefix.as_deref(), api.strip_prefix),
             ("shop", Some("/api"), Some(false))
         );
-        assert_eq!((web.url_variable(), web.depends_on.clone()), ("WEB_URL".to_owned(), vec!["api".to_owned()]));
+        assert_eq!(web.url_variable(), "WEB_URL");
+        let [needed] = &web.depends_on[..] else { panic!("one app") };
+        assert!(needed.key == "api" && needed.place.ends_with(":10:15"), "{needed:?}");
     }
 
     #[test]
@@ -140,6 +146,8 @@ mod tests {
             (&format!("{app}env = {{ A = [] }}\n"), &["toml:3:"]),
             (&format!("{app}env = {{ \"A=B\" = \"x\" }}\n"), &["toml:3:9", "cannot be a variable"]),
             (&format!("{app}wake = \"yes\"\n"), &["toml:3:8"]),
+            (&format!("{app}wake = true\nidle = \"soon\"\n"), &["toml:4:8", "idle: it takes a time"]),
+            (&format!("{app}idle = 15\n"), &["toml:3:8", "idle"]),
             (&format!("{app}port = 9\n[apps.b]\ncommand = \"x\"\nport = 9\n"), &["toml:4:1", "web has port 9"]),
             (&format!("{app}[apps.b]\ncommand = \"x\"\nname = \"web\"\n"), &["toml:3:1", "apps.web"]),
             (&format!("{app}[apps.b-c]\ncommand = \"x\"\n[apps.\"b.c\"]\ncommand = \"x\"\n"), &["variable"]),

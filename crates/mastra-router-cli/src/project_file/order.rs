@@ -12,12 +12,17 @@ use crate::failure::{Exit, Failure};
 /// `UNKNOWN_APP` and `DEPENDENCY_CYCLE`.
 pub(crate) fn ordered(apps: Vec<App>, wanted: &[String]) -> Result<Vec<App>, Failure> {
     let at: HashMap<&str, usize> = apps.iter().enumerate().map(|(at, app)| (app.key.as_str(), at)).collect();
-    let find = |key: &str, by: &str| at.get(key).copied().ok_or_else(|| unknown(key, by, &apps));
+    let find = |key: &str| at.get(key).copied().ok_or_else(|| unknown(key, &apps));
     // Everything that is written is looked at, whatever is to be started.
     let mut edges: Vec<Vec<usize>> = Vec::new();
     for app in &apps {
-        let by = format!("apps.{}: depends_on: ", app.key);
-        edges.push(app.depends_on.iter().map(|key| find(key, &by)).collect::<Result<_, _>>()?);
+        let needed = app.depends_on.iter().map(|needed| {
+            find(&needed.key).map_err(|mut failure| {
+                failure.message = format!("{}: apps.{}: depends_on: {}", needed.place, app.key, failure.message);
+                failure
+            })
+        });
+        edges.push(needed.collect::<Result<_, _>>()?);
     }
     let mut walk = Walk { apps: &apps, edges: &edges, marks: vec![Mark::New; apps.len()], order: Vec::new() };
     for start in 0..apps.len() {
@@ -27,7 +32,7 @@ pub(crate) fn ordered(apps: Vec<App>, wanted: &[String]) -> Result<Vec<App>, Fai
     if !wanted.is_empty() {
         let mut walk = Walk { apps: &apps, edges: &edges, marks: vec![Mark::New; apps.len()], order: Vec::new() };
         for key in wanted {
-            let start = find(key, "").map_err(|failure| Failure { exit: Exit::NotFound, ..failure })?;
+            let start = find(key).map_err(|failure| Failure { exit: Exit::NotFound, ..failure })?;
             walk.visit(start, &mut Vec::new())?;
         }
         order = walk.order;
@@ -57,11 +62,18 @@ impl Walk<'_> {
             Some(Mark::New) => {}
             Some(Mark::Open) => {
                 let begin = path.iter().position(|other| *other == at).unwrap_or_default();
+                // The last edge of it, or of one app that waits for itself the only one.
+                let last = path.last().and_then(|last| self.apps.get(*last));
+                let closing = last.and_then(|app| app.depends_on.iter().find(|needed| needed.key == key(&at)));
+                let place = closing.map(|needed| format!("{}: ", needed.place)).unwrap_or_default();
                 let circle = path.iter().skip(begin).chain([&at]).map(key).collect::<Vec<_>>().join(" → ");
                 return Err(Failure::usage(
                     "DEPENDENCY_CYCLE",
-                    format!("these apps wait for each other: {circle}"),
-                    Some(format!("take one of them out of a depends_on, such as that of apps.{}", key(&at))),
+                    format!("{place}these apps wait for each other: {circle}"),
+                    Some(format!(
+                        "take one of them out of a depends_on, such as that of apps.{}",
+                        last.map_or("", |app| &app.key)
+                    )),
                 ));
             }
             Some(Mark::Done) | None => return Ok(()),
@@ -84,25 +96,26 @@ impl Walk<'_> {
     }
 }
 
-fn unknown(key: &str, by: &str, apps: &[App]) -> Failure {
+fn unknown(key: &str, apps: &[App]) -> Failure {
     let hint = match nearest(key, apps.iter().map(|app| app.key.as_str())) {
         Some(meant) => format!("did you mean {meant:?}?"),
         None => format!("there are {}", apps.iter().map(|app| app.key.as_str()).collect::<Vec<_>>().join(", ")),
     };
-    Failure::usage("UNKNOWN_APP", format!("{by}there is no app {key:?}"), Some(hint))
+    Failure::usage("UNKNOWN_APP", format!("there is no app {key:?}"), Some(hint))
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
 
-    use super::super::app::AppCommand;
+    use super::super::app::{AppCommand, Dependency};
     use super::*;
 
     fn apps(text: &str) -> Vec<App> {
         let app = |line: &str| {
             let (key, needs) = line.split_once(':').unwrap();
-            let depends_on = needs.split_whitespace().map(str::to_owned).collect();
+            let dependency = |need: &str| Dependency { key: need.to_owned(), place: format!("{key}→{need}") };
+            let depends_on = needs.split_whitespace().map(dependency).collect();
             let app = App::new(key.to_owned(), AppCommand::Shell("true".to_owned()), PathBuf::new());
             App { depends_on, ..app }
         };
@@ -126,11 +139,16 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         let said = order("a:b,b:c,c:a,d:", &["d"]).unwrap_err();
-        assert!(said.starts_with("DEPENDENCY_CYCLE") && said.contains("a → b → c → a"), "{said}");
-        assert!(order("a:a", &[]).unwrap_err().contains("a → a"));
+        assert!(said.starts_with("DEPENDENCY_CYCLE c→a: ") && said.contains("a → b → c → a"), "{said}");
+        assert!(said.contains("that of apps.c"), "{said}");
+        assert!(order("x:a,a:a", &[]).unwrap_err().contains("CYCLE a→a: these apps wait for each other: a → a"));
         let said = order("web:apii,api:", &[]).unwrap_err();
-        assert!(said.starts_with("UNKNOWN_APP") && said.contains("did you mean \\\"api\\\"?"), "{said}");
+        assert!(
+            said.starts_with("UNKNOWN_APP web→apii: apps.web: depends_on: ")
+                && said.contains("did you mean \\\"api\\\"?"),
+            "{said}"
+        );
         let said = order("web:,api:", &["zzz"]).unwrap_err();
-        assert!(said.contains("there are web, api"), "{said}");
+        assert!(said.starts_with("UNKNOWN_APP there is no app") && said.contains("there are web, api"), "{said}");
     }
 }

@@ -40,6 +40,8 @@ pub(crate) struct AppTable {
     pub(super) depends_on: Vec<Spanned<String>>,
     #[serde(default)]
     pub(super) wake: bool,
+    #[serde(default)]
+    pub(super) idle: Option<Spanned<String>>,
 }
 
 /// What is run.

@@ -9,6 +9,7 @@ use mastra_router::{
 };
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
 
 use crate::failure::{Exit, Failure};
 
@@ -25,10 +26,27 @@ pub(crate) struct Claim {
     /// What takes the name over, where another has it.
     hint: String,
     pub(crate) route: RouteInfo,
-    /// When the router was started that has the route.
-    router_since: String,
+    standing: watch::Sender<Standing>,
+    /// Whether it has to be taken anew: whoever did that may have been dropped half-way.
+    is_forgotten: bool,
     /// What happens to routes, while there is a router that tells.
     news: Option<Receiver<RouterEvent>>,
+}
+
+/// Which route it is, and in which router: what either forgets with its end has to be told anew where one is another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) route_id: String,
+    /// When the router was started.
+    router_since: String,
+}
+
+/// What it takes to talk of a route with the router.
+#[derive(Clone, Debug)]
+pub(crate) struct Told {
+    pub(crate) client: ControlClient,
+    pub(crate) lease: RouteLease,
+    pub(crate) standing: watch::Receiver<Standing>,
 }
 
 /// What a server says when it is asked.
@@ -65,7 +83,19 @@ impl Claim {
         let router_since = client.status().await?.started_at;
         let route = take(&client, &config, force, &hint).await?;
         let news = Some(client.subscribe());
-        Ok(Self { client, config, lease, hint, route, router_since, news })
+        let (standing, _) = watch::channel(Standing { route_id: route.route_id.to_string(), router_since });
+        Ok(Self { client, config, lease, hint, route, standing, is_forgotten: false, news })
+    }
+
+    /// For those who talk of the route while it is followed.
+    pub(crate) fn told(&self) -> Told {
+        Told { client: self.client.clone(), lease: self.lease.clone(), standing: self.standing.subscribe() }
+    }
+
+    /// Has the router look whether anything listens, so that it does not say so of what has ended.
+    pub(crate) async fn check(&self) {
+        // Where that fails, its own checks find it.
+        let _ = self.client.check_route_health(self.route.route_id.as_str()).await;
     }
 
     /// Leads the route to another port.
@@ -108,8 +138,8 @@ impl Claim {
         }
     }
 
-    /// Returns when something has happened after which the route may not be ours any more. What happened before the router
-    /// began to tell, and while none does, is missed.
+    /// Returns when something has happened after which the route may not be ours any more, the end of the router among it.
+    /// What happened before the router began to tell, and while none does, is missed.
     ///
     /// Dropping it loses nothing.
     pub(crate) async fn may_be_lost(&mut self) {
@@ -124,7 +154,10 @@ impl Claim {
                     }
                 }
                 Ok(_) => {}
-                Err(RecvError::Closed) => self.news = None,
+                Err(RecvError::Closed) => {
+                    self.news = None;
+                    return;
+                }
             }
         }
     }
@@ -146,15 +179,22 @@ impl Claim {
     pub(crate) async fn held(&mut self) -> Result<Held, RouterError> {
         let since = self.client.status().await?.started_at;
         let found = self.client.find_route(self.route.route_id.as_str()).await?;
-        let is_same_router = std::mem::replace(&mut self.router_since, since) == self.router_since;
+        let is_same_router = self.standing.borrow().router_since == since;
+        self.standing.send_if_modified(|standing| {
+            standing.router_since = since;
+            !is_same_router
+        });
         if self.news.is_none() {
             self.news = Some(self.client.subscribe());
         }
         Ok(match found.and_then(|route| route.lease) {
             Some(lease) if lease.is_of_same_process(&self.lease) => Held::Yes,
             Some(lease) => Held::Lost(format!("it is that of {} now", owner(&lease))),
-            None if is_same_router => Held::Lost("it was removed".to_owned()),
-            None => Held::Forgotten,
+            None if is_same_router && !self.is_forgotten => Held::Lost("it was removed".to_owned()),
+            None => {
+                self.is_forgotten = true;
+                Held::Forgotten
+            }
         })
     }
 
@@ -164,6 +204,8 @@ impl Claim {
     /// As [`take`](Self::take).
     pub(crate) async fn take_again(&mut self) -> Result<(), Failure> {
         self.route = take(&self.client, &self.config, false, &self.hint).await?;
+        self.is_forgotten = false;
+        self.standing.send_modify(|standing| standing.route_id = self.route.route_id.to_string());
         Ok(())
     }
 
@@ -187,8 +229,12 @@ async fn take(client: &ControlClient, config: &RouteConfig, force: bool, hint: &
         let routes = client.all_routes().await?;
         let named = |r: &&RouteInfo| r.subdomain == config.subdomain && r.path_prefix == config.path_prefix;
         let deployed = |r: &&RouteInfo| r.deployment_id == config.deployment_id;
+        // One of our own is there where its taking was given up half-way.
+        let is_free = |lease: &RouteLease| {
+            lease.has_ended() || config.lease.as_ref().is_some_and(|own| own.is_of_same_process(lease))
+        };
         match routes.iter().find(named).or_else(|| routes.iter().find(deployed)) {
-            Some(holder) if force || holder.lease.as_ref().is_some_and(RouteLease::has_ended) => {
+            Some(holder) if force || holder.lease.as_ref().is_some_and(is_free) => {
                 match client.update_route(holder.route_id.as_str(), over(config, holder)).await {
                     Err(error) if error.code() == "ROUTE_NOT_FOUND" && left > 0 => {}
                     taken => return Ok(taken?),

@@ -20,7 +20,7 @@ use std::process::{ExitCode, Stdio};
 
 use mastra_router::{Home, InvokingUser, RouteConfig, RouteLease};
 
-pub(crate) use self::claim::Claim;
+pub(crate) use self::claim::{Claim, Told};
 pub(crate) use self::port::LeasedPort;
 pub(crate) use self::processes::{RunId, VARIABLE as MARKER, left_behind};
 pub(crate) use self::project::Project;

@@ -167,6 +167,29 @@ impl<'r> Serving<'r> {
         }
     }
 
+    /// Keeps the route while nothing runs behind it; never returns. Dropping it loses nothing that is not found again.
+    pub(crate) async fn keep(&mut self) {
+        loop {
+            if self.is_lost {
+                return std::future::pending().await;
+            }
+            if self.claim.is_told() {
+                self.claim.may_be_lost().await;
+            } else {
+                tokio::time::sleep(BACK_EVERY).await;
+            }
+            self.keep_route().await;
+        }
+    }
+
+    /// Leads the route to the port that its server is given, where another was found.
+    pub(crate) async fn lead_home(&mut self) {
+        if !self.is_lost && self.claim.route.target.port() != self.port {
+            // Where no router answers, the server is found where it listens.
+            let _ = self.claim.lead_to(self.port).await;
+        }
+    }
+
     fn processes(&self) -> Vec<Process> {
         processes::without(processes::below_pid(self.top), self.router)
     }
@@ -226,7 +249,9 @@ impl<'r> Serving<'r> {
         }
         match self.claim.held().await {
             Ok(Held::Forgotten) => {
-                if let Err(failure) = self.claim.take_again().await {
+                if let Err(failure) = self.claim.take_again().await
+                    && failure.code != "ROUTER_UNREACHABLE"
+                {
                     self.lose(&failure.message);
                 }
             }

@@ -1,5 +1,7 @@
 //! A line of an app, as it may be shown: it cannot move the cursor, change the terminal or pass for another app's.
 
+use mastra_router::terminal::{escape_length, is_harmless};
+
 /// How much of it is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Keep {
@@ -20,7 +22,7 @@ pub(crate) fn clean(line: &[u8], keep: Keep) -> Vec<u8> {
     let mut rest = line;
     while let Some((&first, after)) = rest.split_first() {
         if first == ESCAPE {
-            let (sequence, after) = rest.split_at(sequence_length(rest));
+            let (sequence, after) = rest.split_at(escape_length(rest));
             if keep == Keep::Colors && is_color(sequence) {
                 out.extend_from_slice(sequence);
                 has_colors = true;
@@ -47,29 +49,10 @@ pub(crate) fn clean(line: &[u8], keep: Keep) -> Vec<u8> {
 }
 
 fn push(out: &mut Vec<u8>, c: char) {
-    if c == '\t' || crate::output::harmless(c) {
+    if c == '\t' || is_harmless(c) {
         out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
     } else {
         out.extend(c.escape_unicode().map(|c| u8::try_from(c).unwrap_or(b'?')));
-    }
-}
-
-/// The length of the escape sequence that `bytes` begin with; one without an end goes to the end of the line.
-fn sequence_length(bytes: &[u8]) -> usize {
-    let rest = bytes.get(2..).unwrap_or_default();
-    let ended = |at: Option<usize>| at.map_or(bytes.len(), |at| at + 3);
-    match bytes.get(1) {
-        Some(b'[') => ended(rest.iter().position(|byte| (0x40..=0x7e).contains(byte))),
-        // Titles, links and such end with BEL or with ESC and a backslash.
-        Some(b']' | b'P' | b'X' | b'^' | b'_') => {
-            let bell = rest.iter().position(|byte| *byte == 7);
-            let end = rest.windows(2).position(|pair| pair == b"\x1b\\").map(|at| at + 1);
-            ended(bell.into_iter().chain(end).min())
-        }
-        Some(0x20..=0x2f) => ended(rest.iter().position(|byte| (0x30..=0x7e).contains(byte))),
-        // The second byte may be another sequence's begin, or a part of a character.
-        Some(0x30..=0x7e) => 2,
-        _ => 1,
     }
 }
 

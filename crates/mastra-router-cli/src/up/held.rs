@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mastra_router::{Home, RouteLease};
@@ -12,8 +13,9 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::lines::{self, Sink};
+use super::lines::{self, Sink, Source};
 use super::screen::Stream;
+use super::tail::Tail;
 use crate::run::{MARKER, RunId, processes};
 
 /// How apps are held.
@@ -52,7 +54,7 @@ pub(crate) enum Ended {
 impl Held {
     /// # Errors
     /// Where there is no such directory, or no process to be had.
-    pub(crate) fn start(app: usize, start: &Start, holding: &Holding<'_>) -> io::Result<Self> {
+    pub(crate) fn start(app: usize, start: &Start, tail: &Arc<Tail>, holding: &Holding<'_>) -> io::Result<Self> {
         let own = RunId::new(&RouteLease::of_this_process(), holding.home);
         let mut command = Command::new(this_program()?);
         command.arg("--home").arg(holding.home.path()).arg("hold");
@@ -68,12 +70,14 @@ impl Held {
         let pid = child.id().unwrap_or_default();
         let (ended, has_ended) = watch::channel(false);
         let mut readers = Vec::new();
+        let source = |stream| Source { app, stream, tail: tail.clone() };
         if let Some(out) = child.stdout.take() {
             let sink = holding.sink.clone();
-            readers.push(tokio::spawn(lines::follow(out, app, Stream::Stdout, sink, has_ended.clone())));
+            readers.push(tokio::spawn(lines::follow(out, source(Stream::Stdout), sink, has_ended.clone())));
         }
         if let Some(err) = child.stderr.take() {
-            readers.push(tokio::spawn(lines::follow(err, app, Stream::Stderr, holding.sink.clone(), has_ended)));
+            let sink = holding.sink.clone();
+            readers.push(tokio::spawn(lines::follow(err, source(Stream::Stderr), sink, has_ended)));
         }
         Ok(Self { pid, _leash: child.stdin.take(), child, ended, readers })
     }

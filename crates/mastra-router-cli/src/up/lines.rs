@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
 use super::screen::{Log, Message, Stream};
+use super::tail::Tail;
 
 /// A line that is longer is shown in pieces: something has to be given up, since it may never end.
 const LINE_MAX: usize = 4 << 20;
@@ -28,11 +29,21 @@ pub(crate) struct Sink {
 /// How much may be under way: what is not shown yet waits with the app that wrote it, not here.
 pub(crate) const BUDGET: usize = 8 << 20;
 
+/// Whose lines they are.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    pub(crate) app: usize,
+    pub(crate) stream: Stream,
+    pub(crate) tail: Arc<Tail>,
+}
+
 impl Sink {
-    async fn line(&self, app: usize, stream: Stream, mut line: Vec<u8>) {
+    async fn line(&self, source: &Source, mut line: Vec<u8>) {
         if line.last() == Some(&b'\r') {
             line.pop();
         }
+        source.tail.line(&line);
+        let &Source { app, stream, .. } = source;
         let cost = u32::try_from((line.len() + 64).min(BUDGET)).unwrap_or(u32::MAX);
         let Ok(permit) = self.budget.clone().acquire_many_owned(cost).await else { return };
         let _ = self.messages.send(Message::Log(Log { app, stream, line, _permit: Some(permit) }));
@@ -42,8 +53,7 @@ impl Sink {
 /// Hands on the lines of `from`, until its end or until a while after `ended`.
 pub(crate) async fn follow(
     mut from: impl AsyncRead + Unpin,
-    app: usize,
-    stream: Stream,
+    source: Source,
     sink: Sink,
     mut ended: watch::Receiver<bool>,
 ) {
@@ -67,11 +77,11 @@ pub(crate) async fn follow(
         };
         let Ok(count @ 1..) = count else { break };
         for line in splitter.push(buffer.get(..count).unwrap_or_default()) {
-            sink.line(app, stream, line).await;
+            sink.line(&source, line).await;
         }
     }
     if let Some(line) = splitter.rest() {
-        sink.line(app, stream, line).await;
+        sink.line(&source, line).await;
     }
 }
 
@@ -145,7 +155,8 @@ mod tests {
         let (ended, has_ended) = watch::channel(false);
         tokio::io::AsyncWriteExt::write_all(&mut ours, b"last words").await.unwrap();
         ended.send_replace(true);
-        timeout(Duration::from_secs(30), follow(theirs, 0, Stream::Stdout, sink, has_ended)).await.unwrap();
+        let source = Source { app: 0, stream: Stream::Stdout, tail: Arc::default() };
+        timeout(Duration::from_secs(30), follow(theirs, source, sink, has_ended)).await.unwrap();
         let Some(Message::Log(log)) = received.recv().await else { panic!("no line") };
         assert_eq!(log.line, b"last words");
         drop(ours);

@@ -74,7 +74,7 @@ impl Live {
 }
 
 fn cells(app: &Shown, row: &Report, now: Instant) -> [String; 4] {
-    let shown: String = crate::output::printable(&row.state.shown());
+    let shown: String = crate::output::printable(&row.state.cell());
     let state = match shown.char_indices().nth(STATE_MAX) {
         Some((at, _)) => format!("{}…", shown.get(..at).unwrap_or_default()),
         None => shown,

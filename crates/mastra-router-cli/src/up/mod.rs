@@ -11,15 +11,20 @@ mod plan;
 mod report;
 mod screen;
 mod supervision;
+mod tail;
+mod teller;
+mod usage;
+mod waking;
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use mastra_router::EdgeRouterProvider;
 use mastra_router::control::ControlClient;
 use rustix::process::Signal;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::{Semaphore, watch};
 
@@ -30,7 +35,11 @@ use self::lines::{BUDGET, Sink};
 use self::plan::Plan;
 use self::report::{Report, State};
 use self::screen::{Message, Screen};
-use self::supervision::{Checked, Stop, Supervision};
+use self::supervision::{Stop, Supervision};
+use self::tail::Tail;
+use self::teller::Checked;
+use self::usage::Usage;
+use self::waking::Waking;
 use crate::cli::Up;
 use crate::config::cert_dir;
 use crate::daemon::reach::Reach;
@@ -38,8 +47,8 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::run::{self, Received, Serving, Signals};
 
-/// Between two looks at what the router says of the apps.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Between two looks for a router that is there again.
+const BACK_EVERY: Duration = Duration::from_millis(500);
 /// How long the last lines may take to be shown, where the terminal is held up.
 const SHOW_MOST: Duration = Duration::from_secs(2);
 
@@ -68,10 +77,12 @@ pub(crate) async fn up(args: Up, reach: Reach<'_>, output: &Output) -> Result<Ex
     let sink = Sink { messages, budget: Arc::new(Semaphore::new(BUDGET)) };
     let holding = Holding { home, router, grace: args.grace, sink };
     let (stop, stopped) = watch::channel(Stop::No);
-    let (checked, latest) = watch::channel(Checked::new(Instant::now(), Vec::new()));
+    let (checked, latest) = watch::channel(Checked::default());
     let (reports, apps) = supervisions(taken, starts, &holding, router, &stopped, &latest);
     let all = join_all(apps.into_iter().map(Supervision::run));
     let signal = tokio::select! {
+        // The apps first: those that sleep say so before all are said to be there.
+        biased;
         signal = until_over(all, &mut signals, &stop) => signal,
         () = keep_looking(&client, &project.plain_name, &checked) => None,
         () = announce(reports.clone(), &holding.sink) => None,
@@ -93,21 +104,21 @@ fn supervisions<'u>(
     stop: &watch::Receiver<Stop>,
     checked: &watch::Receiver<Checked>,
 ) -> (Vec<watch::Receiver<Report>>, Vec<Supervision<'u>>) {
-    let waiting = |_: &Claimed| watch::channel(Report::new(State::Waiting { others: Vec::new() }));
-    let (senders, receivers): (Vec<_>, Vec<_>) = taken.iter().map(waiting).unzip();
-    let names: Vec<(String, Vec<String>)> =
-        taken.iter().map(|one| (one.app.key.clone(), one.app.depends_on.clone())).collect();
+    let first = |one: &Claimed| if one.app.wake { State::Asleep } else { State::Waiting { others: Vec::new() } };
+    let (senders, receivers): (Vec<_>, Vec<_>) =
+        taken.iter().map(|one| watch::channel(Report::new(first(one)))).unzip();
+    let names: Vec<(String, Vec<String>)> = taken
+        .iter()
+        .map(|one| (one.app.key.clone(), one.app.depends_on.iter().map(|needed| needed.key.clone()).collect()))
+        .collect();
     let mut apps = Vec::new();
     for (at, ((one, start), report)) in taken.into_iter().zip(starts).zip(senders).enumerate() {
         let all = || names.iter().zip(&receivers);
-        let needs = all().filter(|((key, _), _)| one.app.depends_on.contains(key));
+        let needs = all().filter(|((key, _), _)| one.app.depends_on.iter().any(|needed| needed.key == *key));
         let needs = needs.map(|((key, _), report)| (key.clone(), report.clone())).collect();
         let needed_by = all().filter(|((_, needs), _)| needs.contains(&one.app.key));
         let needed_by = needed_by.map(|(_, report)| report.clone()).collect();
-        if one.app.wake {
-            let text = "wake: requests do not start apps yet; it is started now".to_owned();
-            let _ = holding.sink.messages.send(Message::Note { app: Some(at), text });
-        }
+        let waking = one.app.wake.then(|| Waking::new(Usage::new(one.claim.told()), one.app.idle));
         let (news, to_hear) = unbounded_channel();
         let tell = move |_: &run::Claim, what: run::News| _ = news.send(what);
         let mut serving = Serving::new(one.claim, one.port.number, one.app.key.clone(), router, tell);
@@ -125,6 +136,8 @@ fn supervisions<'u>(
             needed_by,
             report,
             ready_since: None,
+            tail: Arc::new(Tail::default()),
+            waking,
         });
     }
     (receivers, apps)
@@ -151,21 +164,35 @@ async fn until_over(
     }
 }
 
-/// Asks the router for what it says of the apps, again and again.
+/// Follows what the router says of the apps, also one that is there again.
 async fn keep_looking(client: &ControlClient, project: &str, checked: &watch::Sender<Checked>) {
+    // Whether one listens is asked here, and not again and again within each call.
+    let client = client.clone().with_patience(Duration::ZERO);
     loop {
-        let at = Instant::now();
-        if let Ok(routes) = client.list_routes(project).await {
-            checked.send_replace(Checked::new(at, routes));
+        if let Ok(mut events) = client.events().await {
+            let mut is_known = false;
+            loop {
+                // What was missed, too, is in the state.
+                if !is_known && let Ok(routes) = client.list_routes(project).await {
+                    checked.send_replace(Checked::of(routes));
+                    is_known = true;
+                }
+                match events.recv().await {
+                    Ok(event) => _ = checked.send_if_modified(|checked| checked.after(event, project)),
+                    Err(RecvError::Lagged(_)) => is_known = false,
+                    Err(RecvError::Closed) => break,
+                }
+            }
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(BACK_EVERY).await;
     }
 }
 
 /// Says once that all apps are there; never returns.
 async fn announce(reports: Vec<watch::Receiver<Report>>, sink: &Sink) {
     for mut report in reports {
-        let there = report.wait_for(|report| report.is_ready || report.state == State::Exited).await;
+        let is_there = |report: &Report| report.is_ready || matches!(report.state, State::Exited | State::Asleep);
+        let there = report.wait_for(is_there).await;
         if there.is_err() {
             std::future::pending().await
         }

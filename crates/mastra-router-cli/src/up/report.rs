@@ -18,6 +18,8 @@ pub(crate) struct Report {
 /// The state of an app.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum State {
+    /// It is started by the first request to it.
+    Asleep,
     /// It is not started before others are there.
     Waiting { others: Vec<String> },
     /// It runs, and nothing answers yet.
@@ -49,12 +51,18 @@ impl Report {
     pub(crate) fn is_over(&self) -> bool {
         matches!(self.state, State::Exited | State::Failed { .. } | State::Stopped)
     }
+
+    /// Whether it runs, or is to: what it depends on is needed.
+    pub(crate) fn is_awake(&self) -> bool {
+        !self.is_over() && self.state != State::Asleep
+    }
 }
 
 impl State {
     /// Its name, as programs read it.
     pub(crate) fn word(&self) -> &'static str {
         match self {
+            Self::Asleep => "asleep",
             Self::Waiting { .. } => "waiting",
             Self::Starting => "starting",
             Self::Healthy => "healthy",
@@ -71,11 +79,17 @@ impl State {
     /// What else there is to say of it.
     pub(crate) fn detail(&self) -> Option<String> {
         match self {
+            Self::Asleep => Some("the first request starts it".to_owned()),
             Self::Waiting { others } => Some(format!("for {}", others.join(", "))),
             Self::Unhealthy { why } | Self::Failed { why } => Some(why.clone()),
             Self::Restarting { how, pause } => Some(format!("it {how}; again in {} s", pause.as_secs())),
             _ => None,
         }
+    }
+
+    /// As [`shown`](Self::shown), in a table, where one word has to do for what never changes.
+    pub(crate) fn cell(&self) -> String {
+        if *self == Self::Asleep { format!("○ {}", self.word()) } else { self.shown() }
     }
 
     /// For people: a dot for the eye, and the word.

@@ -208,6 +208,7 @@ impl Writer {
             (State::Healthy | State::Listening | State::Unhealthy { .. }, Some(port)) => {
                 format!("{}  {} → localhost:{port}", report.state.shown(), app.url)
             }
+            (State::Asleep, _) => format!("{}  {}", report.state.shown(), app.url),
             (state, _) => state.shown(),
         };
         match &mut self.live {

@@ -39,3 +39,4 @@ mod up_ends;
 mod up_logs;
 mod up_projects;
 mod up_terminal;
+mod up_wake;

@@ -7,9 +7,12 @@ child      serves in a child, and only waits itself
 deaf       ignores SIGTERM, SIGINT and SIGHUP
 log=FILE   writes each of these signals into a file, and ends 0.3 seconds after the first
 drain      after SIGTERM, ends once no stream is open any more, as uvicorn does
+starts=FILE  adds a line when it begins
+says=TEXT  writes that on stdout when it begins
+dies=N     says why on stderr, and exits with N instead of serving, while there is no file named "mended"
 pid=FILE   writes the pid of the process that serves into a file
 """
-import http.server, json, os, signal, sys, threading, time
+import base64, hashlib, http.server, json, os, signal, sys, threading, time
 
 args = dict(arg.partition("=")[::2] for arg in sys.argv[1:])
 if "daemon" in args:
@@ -51,6 +54,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
             threading.Thread(target=old.shutdown).start()
             self.answer(str(server.server_port))
             old.socket.close()
+        elif self.path == "/slow":
+            time.sleep(1)
+            self.answer("app /slow")
+        elif self.path == "/ws":
+            key = self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+            self.send_response(101)
+            self.send_header("Upgrade", "websocket")
+            self.send_header("Connection", "Upgrade")
+            self.send_header("Sec-WebSocket-Accept", base64.b64encode(hashlib.sha1(key.encode()).digest()).decode())
+            self.end_headers()
+            self.close_connection = True
+            self.rfile.read()
         elif self.path == "/events":
             streams += 1
             self.send_response(200)
@@ -67,6 +82,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             streams -= 1
         else:
             self.answer("app " + self.path)
+
+
+    def do_POST(self):
+        self.answer("got " + self.rfile.read(int(self.headers["Content-Length"])).decode())
 
 
 def serve(port):
@@ -96,6 +115,14 @@ for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, received)
 if "log" in args:
     signal.signal(signal.SIGUSR1, lambda *_: open(args["log"], "a").write("SIGUSR1\n"))
+if "starts" in args:
+    with open(args["starts"], "a") as starts:
+        starts.write("start\n")
+if "says" in args:
+    print(args["says"], flush=True)
+if "dies" in args and not os.path.exists("mended"):
+    print("cannot find its database", file=sys.stderr, flush=True)
+    sys.exit(int(args["dies"]))
 time.sleep(float(args.get("slow", 0)))
 server = serve(0 if "any" in args else int(os.environ["PORT"]))
 if "pid" in args:

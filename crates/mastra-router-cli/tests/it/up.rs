@@ -200,10 +200,10 @@ fn what_is_wrong_is_said_before_anything_is_started() {
     let app = |name: &str, rest: &str| format!("[apps.{name}]\ncommand = \"touch begun\"\n{rest}\n");
     let circle =
         [app("a", "depends_on = [\"b\"]"), app("b", "depends_on = [\"c\"]"), app("c", "depends_on = [\"a\"]")].concat();
-    check(&(app("x", "") + &circle), &[], 2, "DEPENDENCY_CYCLE", &["a → b → c → a"]);
+    check(&(app("x", "") + &circle), &[], 2, "DEPENDENCY_CYCLE", &["toml:11:15: these apps wait", "a → b → c → a"]);
     check(&(app("x", "") + &circle), &["x"], 2, "DEPENDENCY_CYCLE", &["a → b → c → a"]);
     let typo = app("web", "depends_on = [\"appi\"]") + &app("api", "");
-    check(&typo, &[], 2, "UNKNOWN_APP", &["apps.web", "\"appi\"", "did you mean \"api\"?"]);
+    check(&typo, &[], 2, "UNKNOWN_APP", &["toml:3:15: apps.web", "\"appi\"", "did you mean \"api\"?"]);
     check(&app("api", ""), &["appi"], 3, "UNKNOWN_APP", &["did you mean \"api\"?"]);
     check("[apps.x]\ncomand = \"touch begun\"\n", &[], 2, "CONFIG_INVALID", &["toml:2:1", "did you mean \"command\"?"]);
     check("[aps.x]\ncommand = \"touch begun\"\n", &[], 2, "CONFIG_INVALID", &["toml:1:2", "did you mean \"apps\"?"]);

@@ -6,6 +6,7 @@ use http1::{HeadScan, Limits, Parsed, RequestKind, ResponseError, ResponseHead};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::target::Target;
+use crate::terminal::is_harmless;
 
 /// Longest reason phrase that is shown to people.
 const REASON_MAX: usize = 100;
@@ -37,18 +38,13 @@ impl fmt::Display for Answer {
 impl From<&ResponseHead<'_>> for Answer {
     fn from(head: &ResponseHead<'_>) -> Self {
         let sent = String::from_utf8_lossy(head.reason);
-        let printable: String = sent.trim().chars().filter(|c| !is_unprintable(*c)).take(REASON_MAX).collect();
+        // Reasons end up in terminals and logs.
+        let printable: String = sent.trim().chars().filter(|c| is_harmless(*c)).take(REASON_MAX).collect();
         let reason = if printable.is_empty() { usual_reason(head.status).to_owned() } else { printable };
         let redirects = matches!(head.status, 301 | 302 | 303 | 307 | 308);
         let location = head.fields.get("location").filter(|_| redirects).map(|l| String::from_utf8_lossy(l).into());
         Self { status: head.status, reason, location }
     }
-}
-
-/// Control characters, and those that reorder the text around them: reasons end up in terminals and logs.
-fn is_unprintable(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Reads up to the end of the first head that is not an interim one. No more than one head's limit is ever read, interim

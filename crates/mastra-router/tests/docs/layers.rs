@@ -3,8 +3,20 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-const WORDS: &[&str] =
-    &["name", "target", "route", "config", "certificates", "constraints", "error", "event", "lease", "life", "report"];
+const WORDS: &[&str] = &[
+    "name",
+    "target",
+    "route",
+    "config",
+    "certificates",
+    "constraints",
+    "error",
+    "event",
+    "lease",
+    "life",
+    "report",
+    "terminal",
+];
 const STATE: &[&str] = &["table", "registry", "ports", "holder", "directory", "process", "transport", "user"];
 const PARTS: &[&str] = &["proxy", "health", "tls", "hosts", "persist"];
 const TOOLS: &[&str] = &["trust"];
