@@ -200,7 +200,7 @@ fn what_is_wrong_is_said_before_anything_is_started() {
     let app = |name: &str, rest: &str| format!("[apps.{name}]\ncommand = \"touch begun\"\n{rest}\n");
     let circle =
         [app("a", "depends_on = [\"b\"]"), app("b", "depends_on = [\"c\"]"), app("c", "depends_on = [\"a\"]")].concat();
-    check(&(app("x", "") + &circle), &[], 2, "DEPENDENCY_CYCLE", &["toml:11:15: these apps wait", "a → b → c → a"]);
+    check(&(app("x", "") + &circle), &[], 2, "DEPENDENCY_CYCLE", &["toml:12:15: these apps wait", "a → b → c → a"]);
     check(&(app("x", "") + &circle), &["x"], 2, "DEPENDENCY_CYCLE", &["a → b → c → a"]);
     let typo = app("web", "depends_on = [\"appi\"]") + &app("api", "");
     check(&typo, &[], 2, "UNKNOWN_APP", &["toml:3:15: apps.web", "\"appi\"", "did you mean \"api\"?"]);

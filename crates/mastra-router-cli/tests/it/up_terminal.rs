@@ -75,3 +75,20 @@ fn ctrl_c_twice_ends_what_is_deaf() {
     assert_eq!(ran.code, Some(130), "{ran:?}");
     assert_eq!(router.routes(), Value::Array(Vec::new()));
 }
+
+#[test]
+fn the_table_shows_what_sleeps() {
+    let router = Router::start();
+    router
+        .desk
+        .write("mastra-router.toml", &format!("[apps.web]\ncommand = [\"python3\", \"{}\"]\nwake = true\n", server()));
+    let get = format!("shell curl -s -H host:web.localhost http://{}/x", router.proxy);
+    let script = format!("until all apps are there\nuntil asleep\n{get}\nuntil healthy\ntype \\x03");
+    let ran = in_terminal(&router, &script, true);
+    assert_eq!(ran.code, Some(130), "{ran:?}");
+    let row = |state: &str| {
+        ran.stdout.lines().any(|line| line.starts_with("web   http") && line.contains(&format!("  {state}")))
+    };
+    assert!(row("○ asleep") && row("○ starting") && row("● healthy"), "{ran:?}");
+    assert!(!ran.stdout.contains("asleep:"), "the table has one word for it: {ran:?}");
+}
