@@ -119,7 +119,7 @@ fn added(invocation: &Invocation) -> Vec<&'static str> {
         return Vec::new();
     }
     let has_port = match habit.port_options {
-        [] => args.iter().any(|arg| arg.rsplit(':').next().is_some_and(is_number)),
+        [] => args.iter().any(|arg| arg.rsplit(':').next().is_some_and(is_number) || names_port(arg)),
         options => args.iter().any(|arg| options.iter().any(|option| is_option(arg, option))),
     };
     let host_options: &[&str] = &["--host", "--hostname", "-H", "--bind", "-b", "--ip", "-a", "--server.address"];
@@ -139,6 +139,12 @@ fn added(invocation: &Invocation) -> Vec<&'static str> {
 
 fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// `$PORT`, `${PORT:-8000}`: in a text, the shell puts the port there.
+fn names_port(text: &str) -> bool {
+    let name = text.split_once('$').map_or("", |(_, name)| name.trim_start_matches('{'));
+    name.strip_prefix("PORT").is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_'))
 }
 
 /// `--port`, `--port=1`, `-p`, `-p1`.
@@ -181,6 +187,11 @@ mod tests {
             ("vite > log", "vite > log --port 4711 --strictPort --host 127.0.0.1"),
             ("vite # here", "vite # here"),
             ("(vite)", "(vite)"),
+            ("python3 -m http.server $PORT --bind ::1", "python3 -m http.server $PORT --bind ::1"),
+            ("python3 -m http.server ${PORT:-8000} -d x", "python3 -m http.server ${PORT:-8000} -d x --bind 127.0.0.1"),
+            ("python3 manage.py runserver 127.0.0.1:$PORT", "python3 manage.py runserver 127.0.0.1:$PORT"),
+            ("python3 -m http.server -d $PORTAL", "python3 -m http.server -d $PORTAL 4711 --bind 127.0.0.1"),
+            ("vite --port $PORT", "vite --port $PORT --host 127.0.0.1"),
             ("./own", "./own"),
         ] {
             assert_eq!(text_for_port(typed, 4711, dir.path()), expected, "{typed}");
