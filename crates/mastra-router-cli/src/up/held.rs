@@ -95,6 +95,8 @@ impl Held {
         let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
         if let Some(pid) = pid {
             let _ = kill_process(pid, Signal::TERM);
+            // One that somebody has stopped is to hear it.
+            let _ = kill_process(pid, Signal::CONT);
         }
     }
 

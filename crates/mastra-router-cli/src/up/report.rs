@@ -80,6 +80,8 @@ impl State {
     pub(crate) fn detail(&self) -> Option<String> {
         match self {
             Self::Asleep => Some("the first request starts it".to_owned()),
+            // Nobody has looked yet.
+            Self::Waiting { others } if others.is_empty() => None,
             Self::Waiting { others } => Some(format!("for {}", others.join(", "))),
             Self::Unhealthy { why } | Self::Failed { why } => Some(why.clone()),
             Self::Restarting { how, pause } => Some(format!("it {how}; again in {} s", pause.as_secs())),

@@ -86,12 +86,33 @@ fn what_holds_an_app_is_killed() {
     let mut up = Up::start(&router.desk, &[]);
     up.until_ready();
     let pid = read_pid(&router.desk.path("pid"));
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let hold = stat.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap().parse().unwrap();
     fs::remove_file(router.desk.path("pid")).unwrap();
-    kill_process(Pid::from_raw(hold).unwrap(), Signal::KILL).unwrap();
+    kill_process(parent(pid), Signal::KILL).unwrap();
     up.until_state("a", "restarting");
     wait_for("the end of what it held", || !runs(pid));
     up.until_state("a", "healthy");
     assert_ne!(read_pid(&router.desk.path("pid")), pid);
+}
+
+fn parent(pid: i32) -> Pid {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    Pid::from_raw(stat.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap().parse().unwrap()).unwrap()
+}
+
+#[test]
+fn what_was_stopped_by_somebody_ends_too() {
+    let router = Router::start();
+    let command = format!("[apps.a]\ncommand = [\"python3\", \"{}\", \"pid=pid\"]\n", server());
+    router.desk.write("mastra-router.toml", &command);
+    let mut up = Up::start(&router.desk, &["--grace", "10m"]);
+    up.until_ready();
+    let pid = read_pid(&router.desk.path("pid"));
+    for pid in [parent(pid), Pid::from_raw(pid).unwrap()] {
+        kill_process(pid, Signal::STOP).unwrap();
+    }
+    up.signal(Signal::INT);
+    up.until_state("a", "stopping");
+    up.signal(Signal::INT);
+    assert_eq!(up.rest().1, Some(130));
+    assert!(!runs(pid));
 }
