@@ -1,6 +1,6 @@
 use memchr::memchr;
 
-use crate::octets::trim;
+use crate::octets::{is_token, trim};
 
 /// A field line of a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +69,13 @@ impl<'b> Fields<'b> {
             .flat_map(|field| elements(field.value))
             .any(|option| option.eq_ignore_ascii_case(name.as_bytes()))
     }
+}
+
+/// Whether this is the name of a field: a token (RFC 9110 section 5.1). HTTP/2 has the same rule, and libraries of it take
+/// more.
+#[inline]
+pub fn is_field_name(name: &str) -> bool {
+    is_token(name.as_bytes())
 }
 
 /// True for the fields that are hop-by-hop without being nominated; see [`Fields::is_hop_by_hop`].

@@ -11,7 +11,7 @@
 //! | write a head | [`write_request_line`] or [`write_status_line`], [`write_field`], [`write_length`], [`end_head`] |
 //! | frame a body | [`BodyWriter`] |
 //! | answer a fault | [`RequestError::status`], `reason()` of every error |
-//! | hold HTTP/2's fields to the same rules | [`is_authority`], [`is_origin_form`], [`is_trailer`] |
+//! | hold HTTP/2's fields to the same rules | [`is_authority`], [`is_origin_form`], [`is_field_name`], [`is_trailer`] |
 //!
 //! # What is refused
 //!
@@ -32,7 +32,8 @@
 //! * **Responses**: whatever does not start like HTTP/1, a status outside 100 to 599, and the lines and lengths above.
 //!
 //! A fault is found as soon as it is there, in a head that is not whole too, and it is the same fault however the bytes
-//! were cut into reads. Sizes are bounded by [`Limits`] and [`MAX_FIELDS`].
+//! were cut into reads. Sizes are bounded by [`Limits`], [`MAX_FIELDS`] and [`METHOD_BYTES`]; a host has at most 253 bytes,
+//! and `Connection` 32 options in 1 KiB.
 //!
 //! Let through, for a router to judge: `..`, `//` and percent-encoding in paths, and names with `_`.
 //!
@@ -111,7 +112,7 @@ pub use body::{BodyReader, Piece};
 pub use body_writer::BodyWriter;
 pub use buffer::{Buffer, LARGE, SMALL};
 pub use error::{BodyError, HeadError, RequestError, ResponseError};
-pub use field::{Field, Fields, is_for_connection};
+pub use field::{Field, Fields, is_field_name, is_for_connection};
 pub use framing::{BodyLength, Version};
 pub use limits::{Limits, MAX_FIELDS, METHOD_BYTES, Slots, slots};
 pub use relay::{Relay, RelayError, Source, poll_fill};

@@ -1,7 +1,7 @@
 use memchr::memchr;
 
 use crate::error::BodyError;
-use crate::field::is_for_connection;
+use crate::field::{is_field_name, is_for_connection};
 use crate::limits::MAX_FIELDS;
 use crate::octets::trim;
 use crate::scan::check_field_line;
@@ -121,7 +121,24 @@ const FORBIDDEN_PREFIXES: [&str; 6] = ["if-", "proxy-", "sec-", "x-forwarded-", 
 pub fn is_trailer(name: &str) -> bool {
     // CGI-like servers read `_` and `-` as the same.
     let name = name.replace('_', "-").to_ascii_lowercase();
-    !is_for_connection(&name)
+    is_field_name(&name)
+        && !is_for_connection(&name)
         && !FORBIDDEN.contains(&&*name)
         && !FORBIDDEN_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_a_trailer() {
+        for name in ["grpc-status", "X-Checksum", "server-timing"] {
+            assert!(is_trailer(name), "{name}");
+        }
+        // The last ones are names to libraries of HTTP/2, or to nobody.
+        for name in ["Content-Length", "content_length", "te", "if-match", "X_Forwarded_For", "a\"b", "a b", ""] {
+            assert!(!is_trailer(name), "{name}");
+        }
+    }
 }

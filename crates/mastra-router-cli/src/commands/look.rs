@@ -172,6 +172,6 @@ pub(super) async fn find(key: &str, client: &ControlClient) -> Result<RouteInfo,
 }
 
 /// The name of a route as it is typed and shown.
-pub(super) fn name(route: &RouteInfo) -> String {
+pub(crate) fn name(route: &RouteInfo) -> String {
     format!("{}{}", route.subdomain, route.path_prefix.as_deref().unwrap_or_default())
 }

@@ -9,7 +9,7 @@ mod doctor;
 mod env;
 pub(crate) mod hosts;
 mod logs;
-mod look;
+pub(crate) mod look;
 mod man;
 mod open;
 mod port;

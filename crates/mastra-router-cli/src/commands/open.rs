@@ -1,5 +1,6 @@
 //! `open`: a route, or the router's own page, in the browser.
 
+use std::io::ErrorKind;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -25,7 +26,9 @@ pub(crate) async fn open(name: Option<&str>, client: &ControlClient, output: &Ou
     };
     let failed = match opened {
         Ok(Ok(())) => None,
-        Ok(Err(error)) => Some(error.to_string()),
+        // What is said beyond that is of the program that opens it, and in its words.
+        Ok(Err(error)) if error.kind() == ErrorKind::NotFound => Some("there is no program that opens one".to_owned()),
+        Ok(Err(_)) => Some("the program that opens one failed".to_owned()),
         Err(_) => Some("it was given up".to_owned()),
     };
     // Also where it failed: whoever sits at another machine can open it there.

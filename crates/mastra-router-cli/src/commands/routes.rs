@@ -9,6 +9,7 @@ use mastra_router::{
 };
 
 use super::Outcome;
+use super::look::name;
 use crate::cli::{Add, Keys, Update};
 use crate::config::default_deployment;
 use crate::daemon::reach::Reach;
@@ -50,7 +51,6 @@ async fn taken(error: RouterError, config: &RouteConfig, target: &Target, client
     let named =
         |r: &&RouteInfo| r.subdomain.eq_ignore_ascii_case(&config.subdomain) && r.path_prefix == config.path_prefix;
     let deployed = |r: &&RouteInfo| r.deployment_id == config.deployment_id;
-    let name = |r: &RouteInfo| format!("{}{}", r.subdomain, r.path_prefix.as_deref().unwrap_or_default());
     if let Some(route) = routes.iter().find(named) {
         failure.message = format!("{} is taken: it leads to {}", name(route), route.target);
         failure.hint = Some(format!("mastra-router update {} --target {target}", key(route)));

@@ -19,7 +19,6 @@ pub(crate) use entries::{entries, strategy};
 pub(crate) use environment::{check as check_environment, variable};
 pub(crate) use file::ConfigFile;
 pub(crate) use keys::KEYS;
-
 pub(crate) use places::{Places, cert_dir};
 pub(crate) use routes::{ConfiguredRoutes, default_deployment};
 pub(crate) use source::{Source, nearest};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use mastra_router::{RouteInfo, RouteStatus, port_holder};
 
 use super::{Finding, Scene};
+use crate::commands::look::name;
 use crate::run;
 
 const CHECK: &str = "routes";
@@ -16,9 +17,9 @@ pub(super) fn check(scene: &Scene) -> Vec<Finding> {
             found.push(conflict);
         } else if route.status != RouteStatus::Active {
             let why = route.last_error.as_deref().unwrap_or("it was not checked yet");
-            let name = shown(route);
-            let message = format!("{name} → {} is {}: {why}", route.target.authority(), route.status);
-            let fix = scene.command(&format!("health {name}"));
+            let named = name(route);
+            let message = format!("{named} → {} is {}: {why}", route.target.authority(), route.status);
+            let fix = scene.command(&format!("health {named}"));
             found.push(Finding::warn(CHECK, "ROUTE_NOT_HEALTHY", message, fix));
         }
     }
@@ -46,8 +47,8 @@ fn conflict(scene: &Scene, route: &RouteInfo) -> Option<Finding> {
     let holder = port_holder(port);
     let pid = holder.as_deref().and_then(|holder| holder.rsplit_once("(pid ")?.1.strip_suffix(')').map(str::to_owned));
     let named = holder.unwrap_or_else(|| "another process".to_owned());
-    let message = format!("port {port} of {} is held by {named}, which is not of its run", shown(route));
-    let fix = pid.map_or_else(|| scene.command(&format!("rm {}", shown(route))), |pid| format!("kill {pid}"));
+    let message = format!("port {port} of {} is held by {named}, which is not of its run", name(route));
+    let fix = pid.map_or_else(|| scene.command(&format!("rm {}", name(route))), |pid| format!("kill {pid}"));
     Some(Finding::fail(CHECK, "ROUTE_PORT_TAKEN", message, fix))
 }
 
@@ -59,7 +60,7 @@ fn shared(scene: &Scene) -> Vec<Finding> {
     }
     let several = by_target.into_iter().filter(|(_, routes)| routes.len() > 1);
     let finding = |(target, routes): (String, Vec<&RouteInfo>)| {
-        let names: Vec<String> = routes.iter().map(|route| shown(route)).collect();
+        let names: Vec<String> = routes.iter().map(|route| name(route)).collect();
         let fix = scene.command(&format!("rm {}", names.last().map_or("", String::as_str)));
         Finding::warn(
             CHECK,
@@ -69,9 +70,4 @@ fn shared(scene: &Scene) -> Vec<Finding> {
         )
     };
     several.map(finding).collect()
-}
-
-/// A route as commands take it.
-fn shown(route: &RouteInfo) -> String {
-    format!("{}{}", route.subdomain, route.path_prefix.as_deref().unwrap_or_default())
 }

@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use mastra_router::trust::CommandLine;
+use mastra_router::trust::{CommandLine, CommandOutput};
 
 use super::definition::Definition;
 use super::xml::escaped;
-use super::{MARK, Manager, ServiceFile, State, Tool};
+use super::{MARK, Manager, ServiceFile, State};
 
 const LABEL: &str = "ai.mastra.router";
 
@@ -72,7 +72,7 @@ impl Manager for Launchd {
         vec![self.log.clone()]
     }
 
-    fn state(&self, run: &dyn Fn(&CommandLine) -> Option<Tool>) -> State {
+    fn state(&self, run: &dyn Fn(&CommandLine) -> Option<CommandOutput>) -> State {
         let disabled = run(&CommandLine::new(["launchctl", "print-disabled", &self.domain()]));
         let is_disabled = |text: String| {
             text.lines().any(|line| {

@@ -14,14 +14,14 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use mastra_router::trust::CommandLine;
+use mastra_router::trust::{CommandLine, CommandOutput};
 use mastra_router::{Home, InvokingUser};
 
 pub(crate) use self::definition::Definition;
 use self::launchd::Launchd;
 use self::systemd::Systemd;
 use self::task_scheduler::TaskScheduler;
-use self::tools::{Tool, run, run_all};
+use self::tools::{run, run_all};
 use crate::cli::{ManagerKind, Scope};
 use crate::failure::{Exit, Failure};
 
@@ -77,7 +77,7 @@ pub(crate) trait Manager {
     fn leaves(&self) -> Vec<PathBuf> {
         Vec::new()
     }
-    fn state(&self, run: &dyn Fn(&CommandLine) -> Option<Tool>) -> State;
+    fn state(&self, run: &dyn Fn(&CommandLine) -> Option<CommandOutput>) -> State;
     /// What tells a person more.
     fn more(&self) -> CommandLine;
 }

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use mastra_router::InvokingUser;
-use mastra_router::trust::CommandLine;
+use mastra_router::trust::{CommandLine, CommandOutput};
 
 use super::definition::Definition;
-use super::{MARK, Manager, ServiceFile, State, Tool};
+use super::{MARK, Manager, ServiceFile, State};
 
 const SERVICE: &str = "mastra-router.service";
 const SOCKET: &str = "mastra-router.socket";
@@ -101,7 +101,7 @@ impl Manager for Systemd {
         vec![self.systemctl(&["daemon-reload"])]
     }
 
-    fn state(&self, run: &dyn Fn(&CommandLine) -> Option<Tool>) -> State {
+    fn state(&self, run: &dyn Fn(&CommandLine) -> Option<CommandOutput>) -> State {
         let says = |verb, unit| run(&self.systemctl(&[verb, unit])).map(|tool| tool.stdout.trim().to_owned());
         let enabled = says("is-enabled", if self.system { SOCKET } else { SERVICE });
         let running = says("is-active", SERVICE);

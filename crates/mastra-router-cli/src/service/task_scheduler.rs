@@ -4,11 +4,11 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use mastra_router::trust::CommandLine;
+use mastra_router::trust::{CommandLine, CommandOutput};
 
 use super::definition::Definition;
 use super::xml::escaped;
-use super::{MARK, Manager, ServiceFile, State, Tool};
+use super::{MARK, Manager, ServiceFile, State};
 
 const TASK: &str = "mastra-router";
 
@@ -66,7 +66,7 @@ impl Manager for TaskScheduler {
         Vec::new()
     }
 
-    fn state(&self, run: &dyn Fn(&CommandLine) -> Option<Tool>) -> State {
+    fn state(&self, run: &dyn Fn(&CommandLine) -> Option<CommandOutput>) -> State {
         let Some(tool) = run(&CommandLine::new(["schtasks", "/Query", "/TN", TASK, "/FO", "CSV", "/NH"])) else {
             return State { enabled: None, running: None };
         };

@@ -19,6 +19,7 @@ const ESCAPE: u8 = 0x1b;
 pub(crate) fn clean(line: &[u8], keep: Keep) -> Vec<u8> {
     let mut out = Vec::with_capacity(line.len());
     let mut has_colors = false;
+    let (mut was_cut, mut has_invalid) = (false, false);
     let mut rest = line;
     while let Some((&first, after)) = rest.split_first() {
         if first == ESCAPE {
@@ -26,6 +27,8 @@ pub(crate) fn clean(line: &[u8], keep: Keep) -> Vec<u8> {
             if keep == Keep::Colors && is_color(sequence) {
                 out.extend_from_slice(sequence);
                 has_colors = true;
+            } else {
+                was_cut = true;
             }
             rest = after;
             continue;
@@ -35,12 +38,19 @@ pub(crate) fn clean(line: &[u8], keep: Keep) -> Vec<u8> {
         for chunk in text.utf8_chunks() {
             chunk.valid().chars().for_each(|c| push(&mut out, c));
             match keep {
-                Keep::Bytes => out.extend_from_slice(chunk.invalid()),
+                Keep::Bytes => {
+                    out.extend_from_slice(chunk.invalid());
+                    has_invalid |= !chunk.invalid().is_empty();
+                }
                 Keep::Colors | Keep::Text if !chunk.invalid().is_empty() => push(&mut out, char::REPLACEMENT_CHARACTER),
                 Keep::Colors | Keep::Text => {}
             }
         }
         rest = after;
+    }
+    if was_cut && has_invalid {
+        // The halves of a character that stood around a sequence are one now, which may be any.
+        return clean(&out, keep);
     }
     if has_colors {
         out.extend_from_slice(b"\x1b[0m");
@@ -87,6 +97,12 @@ mod tests {
         check("a\u{202e}b\u{9b}2J".as_bytes(), same(b"a\\u{202e}b\\u{9b}2J"));
         check(b"\xff\x9bx", ["\u{fffd}\u{fffd}x".as_bytes(), "\u{fffd}\u{fffd}x".as_bytes(), b"\xff\x9bx"]);
         check("\x1bü".as_bytes(), same("ü".as_bytes()));
+        let two = "a\u{fffd}\u{fffd}b".as_bytes();
+        check(b"a\xc2\x1b[m\x9bb", [b"a\xef\xbf\xbd\x1b[m\xef\xbf\xbdb\x1b[0m", two, b"a\\u{9b}b"]);
+        check(
+            b"a\xe2\x1b[2J\x80\x1b[K\xaeb",
+            ["a\u{fffd}\u{fffd}\u{fffd}b".as_bytes(), "a\u{fffd}\u{fffd}\u{fffd}b".as_bytes(), b"a\\u{202e}b"],
+        );
     }
 
     proptest::proptest! {

@@ -37,6 +37,43 @@ impl CommandLine {
     pub fn words(&self) -> &[String] {
         &self.0
     }
+
+    /// Runs it to its end, without a shell, a terminal or input, and gives what it said; one that does not end within
+    /// `limit` is ended, with all that it has started. Blocks.
+    ///
+    /// # Errors
+    /// Where it cannot be started, and [`io::ErrorKind::TimedOut`].
+    pub fn run(&self, limit: Duration) -> io::Result<CommandOutput> {
+        let [program, arguments @ ..] = self.words() else { return Err(io::ErrorKind::InvalidInput.into()) };
+        let mut command = Command::new(program);
+        command.args(arguments);
+        let ended = to_its_end(&mut command, limit)
+            .map_err(|error| io::Error::new(error.kind(), format!("{program}: {error}")))?
+            .ok_or_else(|| io::Error::new(io::ErrorKind::TimedOut, format!("{self} does not end")))?;
+        let stdout = ended.stdout.unwrap_or_default();
+        Ok(CommandOutput { success: ended.status.success(), stdout, stderr: ended.stderr })
+    }
+}
+
+/// What a command has said, and whether it did what it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandOutput {
+    /// Whether it ended with 0.
+    pub success: bool,
+    /// What it wrote as data.
+    pub stdout: String,
+    /// What it told people.
+    pub stderr: String,
+}
+
+impl CommandOutput {
+    /// The last line that says something, which is where tools say why.
+    pub fn last_words(&self) -> String {
+        match last_words(if self.stderr.trim().is_empty() { &self.stdout } else { &self.stderr }) {
+            none if none.is_empty() => "it failed without a word".to_owned(),
+            words => words,
+        }
+    }
 }
 
 impl fmt::Display for CommandLine {
@@ -114,36 +151,51 @@ impl Tool {
         if limit.is_zero() {
             return Err(ToolError::TimedOut { program: self.program, limit });
         }
-        let mut child = self.spawn()?;
-        let (out, err) = (reader(child.stdout.take()), reader(child.stderr.take()));
-        let ended = wait(&mut child, limit);
-        // Its children too, which could keep a store locked or the output open.
-        if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw).filter(|_| ended.is_none()) {
-            let _ = kill_process_group(pid, Signal::KILL);
-            let _ = child.wait();
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).env("PATH", &self.path);
+        if let Some(RunAs { uid, gid }) = self.run_as {
+            command.uid(uid).gid(gid).env("HOME", &self.home);
         }
         let program = self.program;
-        let Some(status) = ended else { return Err(ToolError::TimedOut { program, limit }) };
-        let (out, err) = (out.recv_timeout(OUTPUT_LATE), err.recv_timeout(OUTPUT_LATE).unwrap_or_default());
-        match out {
-            Ok(out) if status.success() => Ok(out),
+        let ended = match to_its_end(&mut command, limit) {
+            Ok(Some(ended)) => ended,
+            Ok(None) => return Err(ToolError::TimedOut { program, limit }),
+            Err(source) => return Err(ToolError::NotStarted { program, source }),
+        };
+        let Ended { status, stdout, stderr } = ended;
+        match stdout {
+            Some(out) if status.success() => Ok(out),
             out => {
-                let said = if err.trim().is_empty() { out.unwrap_or_default() } else { err };
+                let said = if stderr.trim().is_empty() { out.unwrap_or_default() } else { stderr };
                 Err(ToolError::Failed { program, status, said: last_words(&said) })
             }
         }
     }
+}
 
-    fn spawn(&self) -> Result<Child, ToolError> {
-        let mut command = Command::new(&self.program);
-        command.args(&self.arguments).env("PATH", &self.path).env("LC_ALL", "C").current_dir("/");
-        // A group of its own: it can be ended whole, and cannot read from the terminal.
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-        if let Some(RunAs { uid, gid }) = self.run_as {
-            command.uid(uid).gid(gid).env("HOME", &self.home);
+/// How a tool ended, and what it wrote; no stdout where what it left running keeps that open.
+struct Ended {
+    status: ExitStatus,
+    stdout: Option<String>,
+    stderr: String,
+}
+
+/// Runs a tool; `None` where it did not end in time. Nothing of it is left running then.
+fn to_its_end(command: &mut Command, limit: Duration) -> io::Result<Option<Ended>> {
+    // A group of its own: it can be ended whole, and cannot read from the terminal.
+    command.env("LC_ALL", "C").current_dir("/").process_group(0);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let (out, err) = (reader(child.stdout.take()), reader(child.stderr.take()));
+    let Some(status) = wait(&mut child, limit) else {
+        // Its children too, which could keep a store locked or the output open.
+        if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process_group(pid, Signal::KILL);
+            let _ = child.wait();
         }
-        command.spawn().map_err(|source| ToolError::NotStarted { program: self.program.clone(), source })
-    }
+        return Ok(None);
+    };
+    let (stdout, stderr) = (out.recv_timeout(OUTPUT_LATE).ok(), err.recv_timeout(OUTPUT_LATE).unwrap_or_default());
+    Ok(Some(Ended { status, stdout, stderr }))
 }
 
 impl fmt::Display for ToolError {

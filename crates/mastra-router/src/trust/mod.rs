@@ -22,7 +22,7 @@ mod windows;
 
 pub use bundle::{Export, Exports};
 pub use certificate::{CaCertificate, Fingerprint};
-pub use command::CommandLine;
+pub use command::{CommandLine, CommandOutput};
 pub use machine::{Machine, Platform, RunAs};
 pub use store::{Mode, Outcome, StoreKind, StoreOutcome, StoreReport, StoreState};
 pub use stores::TrustStores;

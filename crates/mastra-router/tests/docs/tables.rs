@@ -109,6 +109,7 @@ fn limits_that_are_settings() {
     assert_eq!(limits[0][1], format!("{} KiB, {} fields", head_bytes / 1024, http1::MAX_FIELDS));
     assert_eq!(limits[1][1], format!("{} KiB", target_bytes / 1024));
     assert!(limits[2][1].starts_with(&format!("{} KiB, ", trailer_bytes / 1024)));
+    assert!(limits[3][1].starts_with(&format!("{} bytes, ", http1::METHOD_BYTES)));
 }
 
 #[test]

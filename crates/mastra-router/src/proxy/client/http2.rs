@@ -213,9 +213,15 @@ impl<'r> Head<'r> {
         if parts.method.as_str().len() > METHOD_BYTES {
             return Err((400, "bad_method"));
         }
-        if headers.values().any(|value| has_white_space_around(value.as_bytes())) {
+        for (name, value) in headers {
+            // The http crate takes a quotation mark for a part of a name.
+            if !http1::is_field_name(name.as_str()) {
+                return Err((400, "bad_field_name"));
+            }
             // RFC 9113, section 8.2.1. Where it is taken off, and where not, the next server reads another value.
-            return Err((400, "bad_field_value"));
+            if has_white_space_around(value.as_bytes()) {
+                return Err((400, "bad_field_value"));
+            }
         }
         if !matches!(parts.uri.scheme_str(), None | Some("http" | "https")) {
             return Err((400, "bad_scheme"));
